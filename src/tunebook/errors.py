@@ -1,0 +1,133 @@
+"""Every error that tunebook raises on purpose, in one tree.
+
+    TunebookError
+    |- SpaceError          a search space that cannot mean what it says
+    |- SettingError        a setting, flag or argument out of range
+    |- ObjectiveError      the objective returned or reported something that is not a measurement
+    |- DataError           a table, array or split that cannot be used
+    |- CheckpointError     a checkpoint or model file that is damaged or not ours
+    |- MissingExtraError   an optional dependency is not installed (names the extra)
+    |- StoreError          the record cannot be read or written
+       |- StudyNotFound    no study of that name in this book
+       |- StudyBusy        another driver holds the study (names host and process)
+       |- StudyMismatch    the study was opened with another space, goal or code
+
+An error is a list of problems, so that a person mends a file once and not once a line. Each problem says
+what is wrong, where, what was given, what was expected, and how to mend it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: ``what`` in a sentence, the rest as far as it is known."""
+
+    what: str
+    where: str = ""
+    got: str = ""
+    expected: str = ""
+    fix: str = ""
+    code: str = ""
+
+    def __str__(self) -> str:
+        head = f"error[{self.code}]: {self.what}" if self.code else self.what
+        lines = [head]
+        if self.where:
+            lines.append(f"  --> {self.where}")
+        told = [f"got {self.got}" if self.got else "", f"expected {self.expected}" if self.expected else ""]
+        if any(told):
+            lines.append("  " + "; ".join(t for t in told if t))
+        if self.fix:
+            lines.append(f"  try: {self.fix}")
+        return "\n".join(lines)
+
+
+class TunebookError(Exception):
+    """Base of all errors raised on purpose. ``problems`` lists everything that was found wrong."""
+
+    exit_code = 2
+
+    def __init__(self, problem: str | Problem | Sequence[Problem], **about: str) -> None:
+        if isinstance(problem, str):
+            problem = Problem(problem, **about)
+        self.problems: tuple[Problem, ...] = (
+            (problem,) if isinstance(problem, Problem) else tuple(problem)
+        )
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+    def __reduce__(self) -> tuple[type[TunebookError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class SpaceError(TunebookError):
+    """A search space that cannot mean what it says."""
+
+
+class SettingError(TunebookError):
+    """A setting, flag or argument that is unknown or out of range."""
+
+
+class ObjectiveError(TunebookError):
+    """The objective returned or reported something that is not a measurement."""
+
+
+class DataError(TunebookError):
+    """A table, array or split that cannot be used."""
+
+
+class CheckpointError(TunebookError):
+    """A checkpoint or model file that is damaged or was not written by tunebook."""
+
+
+class MissingExtraError(TunebookError):
+    """An optional dependency is not installed."""
+
+    @classmethod
+    def of(cls, module: str, extra: str, purpose: str) -> MissingExtraError:
+        return cls(
+            f"{purpose} needs {module}, which is not installed",
+            fix=f"pip install 'tunebook[{extra}]'",
+            code="ENV-103",
+        )
+
+
+class StoreError(TunebookError):
+    """The record cannot be read or written."""
+
+    exit_code = 74
+
+
+class StudyNotFound(StoreError):
+    """No study of that name in this book."""
+
+    exit_code = 2
+
+
+class StudyBusy(StoreError):
+    """Another driver holds the study."""
+
+    exit_code = 4
+
+
+class StudyMismatch(StoreError):
+    """The study was opened before with something that does not go together with what is asked now."""
+
+    exit_code = 6
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """'did you mean X?' for a misspelt word, or the list of what is known.
+
+    >>> nearest("logunifrom", ["uniform", "loguniform"])
+    "did you mean 'loguniform'?"
+    >>> nearest("xyz", ["a", "b"])
+    'one of: a, b'
+    """
+    names = [str(k) for k in known]
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else "one of: " + ", ".join(names)
