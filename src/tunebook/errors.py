@@ -55,9 +55,7 @@ class TunebookError(Exception):
     def __init__(self, problem: str | Problem | Sequence[Problem], **about: str) -> None:
         if isinstance(problem, str):
             problem = Problem(problem, **about)
-        self.problems: tuple[Problem, ...] = (
-            (problem,) if isinstance(problem, Problem) else tuple(problem)
-        )
+        self.problems: tuple[Problem, ...] = (problem,) if isinstance(problem, Problem) else tuple(problem)
         super().__init__("\n".join(str(p) for p in self.problems))
 
     def __reduce__(self) -> tuple[type[TunebookError], tuple[tuple[Problem, ...]]]:

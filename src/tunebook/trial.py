@@ -1,0 +1,455 @@
+"""Trials, and the events that are the only truth about them.
+
+A study is a log of events; its state is the fold of the log: ``replay(events)``. Nothing else changes a trial.
+
+    Opened -> (Created + Launched -> Measured* -> Ended)* -> Closed        and Looked, when the test part is looked at
+
+``Created`` and ``Launched`` are written in one batch, before anything runs. A trial may be launched again: to go on
+after a pause (PAUSED -> RUNNING), or because a worker or the driver was lost (RUNNING -> RUNNING, a new attempt).
+What a superseded attempt still says is not accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from tunebook.errors import SettingError, StoreError, nearest
+from tunebook.space import Config
+
+
+class Status(StrEnum):
+    """Where a trial is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def over(self) -> bool:
+        """Whether the trial will not run again by itself."""
+        return self in (Status.COMPLETED, Status.STOPPED, Status.FAILED)
+
+
+class FailureKind(StrEnum):
+    """Why a run failed."""
+
+    USER_ERROR = "user_error"
+    DIVERGED = "diverged"
+    OOM_CPU = "oom_cpu"
+    OOM_GPU = "oom_gpu"
+    TIMEOUT = "timeout"
+    STALLED = "stalled"
+    PREEMPTED = "preempted"
+    WORKER_LOST = "worker_lost"
+    STORAGE = "storage"
+    CHECKPOINT = "checkpoint"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def retried(self) -> bool:
+        """Whether the machine is to blame, so that the run is worth another attempt."""
+        return self in (
+            FailureKind.PREEMPTED,
+            FailureKind.WORKER_LOST,
+            FailureKind.STORAGE,
+            FailureKind.STALLED,
+            FailureKind.INTERRUPTED,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed run: its kind, the first line a person should read, where it happened, the whole traceback."""
+
+    kind: FailureKind
+    message: str
+    where: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a run reports at a step: metrics by name, and the seconds since the measurement before (or its start)."""
+
+    step: int
+    metrics: Mapping[str, float]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a configuration is evaluated under.
+
+    ``seed`` of the training, ``fold`` of the cross-validation, ``fraction`` of the training part, and ``final`` for the
+    last training, on training and validation part together.
+    """
+
+    seed: int = 0
+    fold: int = 0
+    fraction: float = 1.0
+    final: bool = False
+
+
+class Direction(StrEnum):
+    """Whether a metric should be small or large."""
+
+    MINIMIZE = "minimize"
+    MAXIMIZE = "maximize"
+
+
+_DIRECTIONS = {"min": "minimize", "minimise": "minimize", "max": "maximize", "maximise": "maximize"}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The metric that is optimised. Inside, every loss is minimised: the sign lives here only.
+
+    ``pick`` says which step of a curve counts: the ``best`` (with best-checkpoint selection) or the ``last``.
+    """
+
+    metric: str
+    direction: Direction = Direction.MINIMIZE
+    pick: str = "best"
+
+    def __post_init__(self) -> None:
+        told = _DIRECTIONS.get(str(self.direction).lower(), str(self.direction).lower())
+        if told not in list(Direction):
+            raise SettingError(
+                "unknown direction",
+                where="direction",
+                got=str(self.direction),
+                expected=nearest(told, list(Direction)),
+                code="CONFIG-047",
+            )
+        if self.pick not in ("best", "last"):
+            raise SettingError("unknown pick", where="pick", got=self.pick, expected="best or last")
+        object.__setattr__(self, "direction", Direction(told))
+
+    @property
+    def sign(self) -> int:
+        """+1 where small is good, -1 where large is good."""
+        return 1 if self.direction is Direction.MINIMIZE else -1
+
+    def loss(self, value: float) -> float:
+        """The value as a loss to minimise; NaN and both infinities are the worst loss, inf."""
+        return self.sign * value if math.isfinite(value) else math.inf
+
+    def value(self, loss: float) -> float:
+        """The metric of a loss: the inverse of ``loss`` for finite numbers."""
+        return self.sign * loss
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether metric value ``a`` is strictly better than ``b``."""
+        return self.loss(a) < self.loss(b)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration under one context, as far as it has come. ``curve`` is in the order of steps."""
+
+    number: int
+    round: str
+    config: Config
+    context: Context = Context()
+    status: Status = Status.WAITING
+    until: int = 0
+    attempt: int = 0
+    curve: tuple[Measurement, ...] = ()
+    failure: Failure | None = None
+    parent: int | None = None
+    started: float = 0.0
+    ended: float = 0.0
+    note: str = ""
+
+    @property
+    def step(self) -> int:
+        """The last step that was measured; 0 before the first."""
+        return self.curve[-1].step if self.curve else 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in measured steps."""
+        return sum(m.seconds for m in self.curve)
+
+    @property
+    def key(self) -> str:
+        """The configuration as canonical text: equal for trials of one configuration."""
+        return config_key(self.config)
+
+    def scored(self, goal: Goal, upto: int | None = None) -> Measurement | None:
+        """The measurement that counts: the best (or last) finite one, of the steps up to ``upto``; None without one."""
+        best: Measurement | None = None
+        for m in self.curve:
+            if upto is not None and m.step > upto:
+                break
+            if not math.isfinite(m.metrics.get(goal.metric, math.nan)):
+                continue
+            if best is None or goal.pick == "last" or goal.better(m.metrics[goal.metric], best.metrics[goal.metric]):
+                best = m
+        return best
+
+    def value(self, goal: Goal, upto: int | None = None) -> float:
+        """The metric that counts; NaN without a finite measurement."""
+        m = self.scored(goal, upto)
+        return math.nan if m is None else m.metrics[goal.metric]
+
+    def loss(self, goal: Goal, upto: int | None = None) -> float:
+        """The loss that counts, minimised; inf for a failed trial and without a finite measurement."""
+        if self.status is Status.FAILED:
+            return math.inf
+        return goal.loss(self.value(goal, upto))
+
+
+def config_key(config: Config) -> str:
+    """Canonical text of a configuration.
+
+    >>> config_key({"b": 1, "a": 0.5})
+    '{"a":0.5,"b":1}'
+    """
+    return json.dumps(config, sort_keys=True, separators=(",", ":"))
+
+
+# events
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A round of the study begins, or is taken up again with other settings. ``space`` as ``Space.as_dict``, the rest plain JSON."""
+
+    round: str
+    space: Mapping[str, Any]
+    goal: Goal
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A trial exists."""
+
+    number: int
+    round: str
+    config: Config
+    context: Context = Context()
+    parent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """An attempt at the trial is about to run to step ``until``; ``at`` by the executor's clock, ``why`` if it is not the first."""
+
+    number: int
+    attempt: int
+    until: int
+    at: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A run reported."""
+
+    number: int
+    attempt: int
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt ended: COMPLETED at its ``until``, PAUSED, STOPPED or FAILED. ``note`` says why, if it is known."""
+
+    number: int
+    attempt: int
+    status: Status
+    failure: Failure | None = None
+    at: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A round is over; what was concluded from it may be relied on."""
+
+    round: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The locked test part is about to be looked at."""
+
+    reason: str
+
+
+Event = Opened | Created | Launched | Measured | Ended | Closed | Looked
+
+
+class Trials(Mapping[int, Trial]):
+    """All trials of a study by number, and what is known of its rounds. Only ``apply`` changes it.
+
+    It is advanced in place: copying 100,000 rows for each batch of events would make a study quadratic. The trials in
+    it are frozen values.
+    """
+
+    def __init__(self) -> None:
+        self._trials: dict[int, Trial] = {}
+        self._rounds: dict[str, list[int]] = {}
+        self._unsettled: dict[int, None] = {}
+        self.opened: dict[str, Opened] = {}
+        self.closed: dict[str, Closed] = {}
+        self.looks: list[Looked] = []
+
+    def __getitem__(self, number: int) -> Trial:
+        return self._trials[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._trials)
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def of(self, round: str) -> list[Trial]:
+        """Trials of a round in the order of their numbers."""
+        return [self._trials[n] for n in self._rounds.get(round, ())]
+
+    def count(self, round: str) -> int:
+        """Number of trials of a round."""
+        return len(self._rounds.get(round, ()))
+
+    def with_status(self, *statuses: Status) -> list[Trial]:
+        """Trials with one of the statuses; quick for those that are not over."""
+        numbers: Iterable[int] = self._trials if any(s.over for s in statuses) else self._unsettled
+        return [self._trials[n] for n in numbers if self._trials[n].status in statuses]
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next trial to be created."""
+        return len(self._trials)
+
+    def accepts(self, event: Event) -> bool:
+        """Whether an event of a run still counts: of the current attempt of a running trial, and of a new step."""
+        if isinstance(event, Measured | Ended):
+            trial = self._trials.get(event.number)
+            if trial is None or trial.status is not Status.RUNNING or trial.attempt != event.attempt:
+                return False
+            return isinstance(event, Ended) or event.measurement.step > trial.step
+        return True
+
+    def _put(self, trial: Trial) -> None:
+        self._trials[trial.number] = trial
+        if trial.status.over:
+            self._unsettled.pop(trial.number, None)
+        else:
+            self._unsettled[trial.number] = None
+
+
+def apply(trials: Trials, events: Iterable[Event]) -> Trials:
+    """Advance the trials by events, in order; the only place where a trial changes. Returns the same object.
+
+    Events of superseded attempts and steps that are known already are passed over. Raises StoreError if the log
+    contradicts itself (a trial created twice, an event of a trial that was never created).
+    """
+    for event in events:
+        _apply_one(trials, event)
+    return trials
+
+
+def _apply_one(trials: Trials, event: Event) -> None:
+    if isinstance(event, Measured):
+        if trials.accepts(event):
+            trial = trials[event.number]
+            trials._trials[event.number] = _measured(trial, event.measurement)
+    elif isinstance(event, Created):
+        if event.number != trials.next_number:
+            raise StoreError(
+                "the log contradicts itself",
+                where=f"trial {event.number} is created",
+                got=str(event.number),
+                expected=f"number {trials.next_number}",
+            )
+        trials._rounds.setdefault(event.round, []).append(event.number)
+        trials._put(Trial(event.number, event.round, event.config, event.context, parent=event.parent))
+    elif isinstance(event, Launched):
+        if event.number not in trials or trials[event.number].status.over:
+            raise StoreError(
+                "the log contradicts itself",
+                where=f"trial {event.number} is launched",
+                got="no such trial, or it is over",
+                fix="tunebook doctor",
+            )
+        trial = trials[event.number]
+        began = trial.started if trial.attempt else event.at
+        trials._put(replace(trial, status=Status.RUNNING, attempt=event.attempt, until=event.until, started=began))
+    elif isinstance(event, Ended):
+        if trials.accepts(event):
+            trial = trials[event.number]
+            trials._put(replace(trial, status=event.status, failure=event.failure, ended=event.at, note=event.note))
+    elif isinstance(event, Opened):
+        trials.opened[event.round] = event
+        trials.closed.pop(event.round, None)
+    elif isinstance(event, Closed):
+        trials.closed[event.round] = event
+    else:
+        trials.looks.append(event)
+
+
+def _measured(t: Trial, m: Measurement) -> Trial:
+    # dataclasses.replace takes three times as long, and this is the hottest line of the loop
+    return Trial(
+        t.number,
+        t.round,
+        t.config,
+        t.context,
+        t.status,
+        t.until,
+        t.attempt,
+        (*t.curve, m),
+        t.failure,
+        t.parent,
+        t.started,
+        t.ended,
+        t.note,
+    )
+
+
+def replay(events: Iterable[Event]) -> Trials:
+    """The state of a study from its log."""
+    return apply(Trials(), events)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trials of one configuration (its repeats over seeds and folds): analysis sees one row a configuration."""
+
+    config: Config
+    trials: tuple[Trial, ...]
+
+    def values(self, goal: Goal, upto: int | None = None) -> list[float]:
+        """The finite metric values of the trials that did not fail."""
+        told = (t.value(goal, upto) for t in self.trials if t.status is not Status.FAILED)
+        return [v for v in told if math.isfinite(v)]
+
+    def mean(self, goal: Goal, upto: int | None = None) -> float:
+        """Mean metric over the trials; NaN without one."""
+        values = self.values(goal, upto)
+        return sum(values) / len(values) if values else math.nan
+
+
+def groups(trials: Iterable[Trial]) -> list[Group]:
+    """Trials gathered by configuration, in the order of first appearance."""
+    found: dict[str, list[Trial]] = {}
+    for t in trials:
+        found.setdefault(t.key, []).append(t)
+    return [Group(ts[0].config, tuple(ts)) for ts in found.values()]
+
+
+def finished(trials: Iterable[Trial]) -> Sequence[Trial]:
+    """Trials that measured something and are not running: those from which something can be learned."""
+    return [t for t in trials if t.curve and t.status not in (Status.RUNNING, Status.WAITING)]
