@@ -6,7 +6,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
 export OMP_NUM_THREADS ?= 1
 

@@ -48,6 +48,7 @@ if [ -z "$reason" ]; then
         tail -n 3 "$log"
     fi
     rm -f "$log"
+    reason=${reason:-apt-get brought none}
 fi
 
 skipped() { echo "test needs: no $1 ($reason), so tests marked '$2' will be skipped. Try: apt-get install $3"; }
