@@ -41,9 +41,8 @@ MOST_METRICS = 1_000
 class Run:
     """One attempt to bring a trial to step ``until``.
 
-    ``folder`` is the trial's own and outlives attempts: checkpoints go there and are looked for there. ``start_from``
-    is the folder of another trial whose checkpoint is to be taken over first (population-based training). ``seed``
-    is what all randomness of the run comes from. ``metric`` is the one optimised.
+    ``folder`` is the trial's own and outlives attempts: checkpoints go there and are looked for there. ``seed`` is
+    what all randomness of the run comes from. ``metric`` is the one optimised.
     """
 
     trial: int
@@ -51,10 +50,9 @@ class Run:
     until: int
     folder: Path
     seed: int = 0
-    context: Context = Context()
+    context: Context = field(default_factory=Context)
     attempt: int = 1
     metric: str = "value"
-    start_from: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -225,7 +223,7 @@ def check_measurement(m: object, after: int, metric: str) -> Measurement:
 
 
 def number(value: Any, name: str) -> float:
-    """A metric as a float; 0-d arrays and tensors are taken, all else is refused with the way out. Raises ObjectiveError."""
+    """A metric as a float; 0-d arrays and tensors are taken. Raises ObjectiveError, with the way out, for all else."""
     if not isinstance(name, str) or not name or len(name) > 256 or not name.isprintable():
         raise ObjectiveError("a metric's name is not a short printable text", got=f"{name!r:.80}", code="OBJECTIVE-077")
     hints = {
@@ -283,7 +281,11 @@ class StopRun(BaseException):
 class ReportingRun(Run):
     """A Run with ``report``, for objectives that are plain functions."""
 
-    _channel: _Channel = field(default_factory=lambda: _Channel(), repr=False, compare=False)
+    _channel: _Channel = field(
+        default_factory=lambda: _Channel(),  # noqa: PLW0108
+        repr=False,
+        compare=False,
+    )
 
     def report(self, step: int, /, **metrics: Any) -> None:
         """Report the metrics of a step (1, 2, 3, ...); returns when the loop may go on.

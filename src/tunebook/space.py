@@ -641,7 +641,7 @@ class Space:
             raise SpaceError("the array has the wrong width", got=str(rows.shape), expected=f"(n, {self.dim})")
         at = {name: j for j, name in enumerate(self.names)}
         return [
-            self._fill(lambda name, p, row=row: p.start if math.isnan(row[at[name]]) else p.decode(row[at[name]]))  # type: ignore[misc]
+            self._fill(lambda name, p, row=row: p.start if math.isnan(row[at[name]]) else p.decode(row[at[name]]))
             for row in rows.tolist()
         ]
 
@@ -686,7 +686,7 @@ class Space:
         return self.mask(out)
 
     def grid(self, points: int = 0) -> Iterator[dict[str, Value]]:
-        """Every configuration, with ``points`` values on an axis of more than that many. Raises SpaceError if endless."""
+        """Every configuration, with ``points`` values on an axis that has more. Raises SpaceError if endless."""
         ladders: dict[str, list[Value]] = {}
         for name, p in self.parameters.items():
             if p.size == 0 and points < 1:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, overload
 
 from tunebook.errors import SettingError, StoreError, nearest
 from tunebook.space import Config
@@ -158,7 +158,7 @@ class Trial:
     number: int
     round: str
     config: Config
-    context: Context = Context()
+    context: Context = field(default_factory=Context)
     status: Status = Status.WAITING
     until: int = 0
     attempt: int = 0
@@ -222,11 +222,15 @@ def config_key(config: Config) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A round of the study begins, or is taken up again with other settings. ``space`` as ``Space.as_dict``, the rest plain JSON."""
+    """A round of the study begins, or is taken up again, perhaps with another space (as ``Space.as_dict``).
+
+    ``at`` is the executor's clock: the time between sessions does not count as spent. ``about`` is plain JSON.
+    """
 
     round: str
     space: Mapping[str, Any]
     goal: Goal
+    at: float = 0.0
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -237,13 +241,13 @@ class Created:
     number: int
     round: str
     config: Config
-    context: Context = Context()
+    context: Context = field(default_factory=Context)
     parent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """An attempt at the trial is about to run to step ``until``; ``at`` by the executor's clock, ``why`` if it is not the first."""
+    """An attempt at the trial is about to run to step ``until``; ``why`` tells if it is not the first."""
 
     number: int
     attempt: int
@@ -291,11 +295,33 @@ class Looked:
 Event = Opened | Created | Launched | Measured | Ended | Closed | Looked
 
 
+class _View(Sequence[Trial]):
+    """The trials of a round as a sequence, without copying them."""
+
+    def __init__(self, trials: Mapping[int, Trial], numbers: list[int]) -> None:
+        self._trials, self._numbers = trials, numbers
+
+    @overload
+    def __getitem__(self, at: int) -> Trial: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Trial]: ...
+    def __getitem__(self, at: int | slice) -> Trial | Sequence[Trial]:
+        if isinstance(at, slice):
+            return [self._trials[n] for n in self._numbers[at]]
+        return self._trials[self._numbers[at]]
+
+    def __iter__(self) -> Iterator[Trial]:
+        return map(self._trials.__getitem__, self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
 class Trials(Mapping[int, Trial]):
     """All trials of a study by number, and what is known of its rounds. Only ``apply`` changes it.
 
     It is advanced in place: copying 100,000 rows for each batch of events would make a study quadratic. The trials in
-    it are frozen values.
+    it are frozen values. ``spent`` is the time that drivers were at work, in seconds.
     """
 
     def __init__(self) -> None:
@@ -305,6 +331,8 @@ class Trials(Mapping[int, Trial]):
         self.opened: dict[str, Opened] = {}
         self.closed: dict[str, Closed] = {}
         self.looks: list[Looked] = []
+        self.spent = 0.0
+        self._clock: float | None = None
 
     def __getitem__(self, number: int) -> Trial:
         return self._trials[number]
@@ -315,9 +343,15 @@ class Trials(Mapping[int, Trial]):
     def __len__(self) -> int:
         return len(self._trials)
 
-    def of(self, round: str) -> list[Trial]:
-        """Trials of a round in the order of their numbers."""
-        return [self._trials[n] for n in self._rounds.get(round, ())]
+    def of(self, round: str) -> Sequence[Trial]:
+        """Trials of a round in the order of their numbers: a live view."""
+        return _View(self._trials, self._rounds.setdefault(round, []))
+
+    def _tick(self, at: float) -> None:
+        """Count the time since the event before as spent."""
+        if self._clock is not None:
+            self.spent += max(0.0, at - self._clock)
+        self._clock = at
 
     def count(self, round: str) -> int:
         """Number of trials of a round."""
@@ -384,14 +418,17 @@ def _apply_one(trials: Trials, event: Event) -> None:
                 got="no such trial, or it is over",
                 fix="tunebook doctor",
             )
+        trials._tick(event.at)
         trial = trials[event.number]
         began = trial.started if trial.attempt else event.at
         trials._put(replace(trial, status=Status.RUNNING, attempt=event.attempt, until=event.until, started=began))
     elif isinstance(event, Ended):
         if trials.accepts(event):
+            trials._tick(event.at)
             trial = trials[event.number]
             trials._put(replace(trial, status=event.status, failure=event.failure, ended=event.at, note=event.note))
     elif isinstance(event, Opened):
+        trials._clock = event.at
         trials.opened[event.round] = event
         trials.closed.pop(event.round, None)
     elif isinstance(event, Closed):

@@ -20,7 +20,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check may look at: trials of the round (and earlier ones that count), the space, the goal.
+    """What a check may look at: trials of the round (and earlier ones that count), the space and the goal.
 
     ``steps`` is the length of a full training; ``train`` the name of the goal's metric on the training part, if reported.
     """

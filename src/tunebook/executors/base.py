@@ -1,6 +1,8 @@
 """What an executor is: the place where runs happen and the only clock.
 
-The law, tested by ``tunebook.testing.check_executor``: each submitted run yields its Measured events in order and then exactly
+The law, tested by ``tunebook.testing.check_executor``.
+
+each submitted run yields its Measured events in order and then exactly
 one Ended, whatever happens to it; no process is left behind after ``close``.
 """
 
@@ -30,7 +32,7 @@ class Executor(ABC):
 
     @abstractmethod
     def stop(self, trial: int) -> None:
-        """Ask a run to stop at its next measurement. Its Ended(STOPPED) comes through ``poll``; unknown trials are ignored."""
+        """Ask a run to stop at its next measurement; its Ended(STOPPED) comes through ``poll``. Others are ignored."""
 
     @abstractmethod
     def now(self) -> float:

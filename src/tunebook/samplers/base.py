@@ -1,6 +1,8 @@
 """What a sampler is: a fold over finished trials that proposes configurations.
 
-The law, tested by ``tunebook.testing.check_sampler``: ``tell(a); tell(b)`` equals ``tell(a + b)``; ``ask`` depends only on
+The law, tested by ``tunebook.testing.check_sampler``.
+
+``tell(a); tell(b)`` equals ``tell(a + b)``; ``ask`` depends only on
 what was told, what is pending, the seed and the number of the first new trial; a batch holds no configuration twice,
 nor one that is pending, nor (on a finite space, until it is exhausted) one that was evaluated.
 """

@@ -3,8 +3,8 @@
 It has no state, clock, executor or sampler: everything it decides follows from the trials of its round. Full training,
 synchronous halving, ASHA, Hyperband, median stopping and population-based training are all this one type.
 
-The law, tested by ``tunebook.testing.check_scheduler``: a study always ends; nothing is planned beyond ``free`` and
-``left``; failed trials count as arrived; decisions depend on nothing but the arguments.
+The law, tested by ``tunebook.testing.check_scheduler``: a study always ends; nothing is planned beyond ``free``
+and ``left``; failed trials count as arrived; decisions depend on nothing but the arguments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tunebook.errors import SettingError
-from tunebook.space import Config
 from tunebook.trial import Goal, Status, Trial
 
 
@@ -28,12 +27,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Resume:
-    """Let a paused trial go on to step ``until``; as a copy of ``parent``'s checkpoint with another ``config`` if given."""
+    """Let a paused trial go on to step ``until``."""
 
     trial: int
     until: int
-    config: Config | None = None
-    parent: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """What a store is: an append-only log of the events of one study, with one writer.
 
-The law, tested by ``tunebook.testing.check_store``: what ``append`` returned from is there after any crash; a batch is there
+The law, tested by ``tunebook.testing.check_store``.
+
+what ``append`` returned from is there after any crash; a batch is there
 whole or not at all; ``read`` gives every event in the order it was written, equal to what was appended; a claim is
 exclusive, and is free again when its holder is gone.
 """
