@@ -7,6 +7,7 @@
     |- DataError           a table, array or split that cannot be used
     |- CheckpointError     a checkpoint or model file that is damaged or not ours
     |- MissingExtraError   an optional dependency is not installed (names the extra)
+    |- FailingStudy        the first trials all failed in the same way: a bug, not bad luck
     |- StoreError          the record cannot be read or written
        |- StudyNotFound    no study of that name in this book
        |- StudyBusy        another driver holds the study (names host and process)
@@ -92,6 +93,12 @@ class MissingExtraError(TunebookError):
             fix=f"pip install 'tunebook[{extra}]'",
             code="ENV-103",
         )
+
+
+class FailingStudy(TunebookError):
+    """The first trials of a session all failed in the same way; the record is kept and the study can be resumed."""
+
+    exit_code = 5
 
 
 class StoreError(TunebookError):

@@ -219,7 +219,7 @@ def check_measurement(m: object, after: int, metric: str) -> Measurement:
             fix=f"report {metric}=..., or choose another metric",
             code="OBJECTIVE-049",
         )
-    return Measurement(step, metrics, float(m.seconds))
+    return Measurement(step, metrics, float(m.seconds), float(m.memory))
 
 
 def number(value: Any, name: str) -> float:

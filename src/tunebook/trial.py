@@ -2,7 +2,9 @@
 
 A study is a log of events; its state is the fold of the log: ``replay(events)``. Nothing else changes a trial.
 
-    Opened -> (Created + Launched -> Measured* -> Ended)* -> Closed        and Looked, when the test part is looked at
+    Opened -> (Created + Launched -> Measured* -> Ended)* -> Closed
+
+beside Looked, when the test part is looked at, and Noted, for facts that do not follow from the trials.
 
 ``Created`` and ``Launched`` are written in one batch, before anything runs. A trial may be launched again: to go on
 after a pause (PAUSED -> RUNNING), or because a worker or the driver was lost (RUNNING -> RUNNING, a new attempt).
@@ -77,11 +79,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a run reports at a step: metrics by name, and the seconds since the measurement before (or its start)."""
+    """What a run reports at a step: metrics by name.
+
+    ``seconds`` since the measurement before (or the start of the attempt); ``memory`` the process's peak, in MB.
+    """
 
     step: int
     metrics: Mapping[str, float]
     seconds: float = 0.0
+    memory: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +298,15 @@ class Looked:
     reason: str
 
 
-Event = Opened | Created | Launched | Measured | Ended | Closed | Looked
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A fact that does not follow from the trials: versions, the command, the result of a look at the test part."""
+
+    topic: str
+    about: Mapping[str, Any]
+
+
+Event = Opened | Created | Launched | Measured | Ended | Closed | Looked | Noted
 
 
 class _View(Sequence[Trial]):
@@ -331,6 +345,7 @@ class Trials(Mapping[int, Trial]):
         self.opened: dict[str, Opened] = {}
         self.closed: dict[str, Closed] = {}
         self.looks: list[Looked] = []
+        self.notes: dict[str, Mapping[str, Any]] = {}
         self.spent = 0.0
         self._clock: float | None = None
 
@@ -433,8 +448,10 @@ def _apply_one(trials: Trials, event: Event) -> None:
         trials.closed.pop(event.round, None)
     elif isinstance(event, Closed):
         trials.closed[event.round] = event
-    else:
+    elif isinstance(event, Looked):
         trials.looks.append(event)
+    else:
+        trials.notes[event.topic] = event.about
 
 
 def _measured(t: Trial, m: Measurement) -> Trial:

@@ -1,0 +1,425 @@
+"""The one loop of tunebook, and the only writer of a study's record.
+
+    plan -> ask -> log -> submit -> poll -> log -> judge -> tell -> plan ...
+
+What a study knows is the fold of its log, so to resume is to construct: trials that were running when a driver was
+lost are launched again, everything else is where it was. With one worker an interrupted study ends exactly like one
+that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from tunebook.errors import FailingStudy, SettingError, StudyMismatch
+from tunebook.executors.base import Executor
+from tunebook.objective import Run, check_measurement
+from tunebook.samplers.base import Sampler
+from tunebook.schedulers.base import Scheduler, Verdict
+from tunebook.space import Config, Space
+from tunebook.stores.base import Store
+from tunebook.trial import (
+    Closed,
+    Context,
+    Created,
+    Ended,
+    Event,
+    Failure,
+    FailureKind,
+    Goal,
+    Launched,
+    Looked,
+    Measured,
+    Measurement,
+    Noted,
+    Opened,
+    Status,
+    Trial,
+    Trials,
+    apply,
+    finished,
+    replay,
+)
+
+MOST_LOSSES = 3
+SAME_FAILURES = 3
+POLL_SECONDS = 0.25
+GRACE_SECONDS = 30.0
+
+Listener = Callable[[Sequence[Event], Trials], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The study was asked to stop; what was measured is in the record, and it can be resumed."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a round of the loop needs: its name, where configurations come from, and how far each is trained.
+
+    ``runs`` lists configurations and contexts to evaluate instead of asking the sampler. ``about`` is kept in the
+    record. ``metric`` is what runs are told to report, where it is not the goal's (a final training has no validation).
+    """
+
+    round: str
+    space: Space
+    goal: Goal
+    sampler: Sampler
+    scheduler: Scheduler
+    runs: tuple[tuple[Config, Context], ...] = ()
+    metric: str | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Study:
+    """A study: a record (``store``), a folder for what runs write, and an executor for those who have one.
+
+    Use it in a ``with`` block: that claims the record, so that there is one driver. Raises StudyBusy if there is one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        folder: Path | str,
+        executor: Executor | None = None,
+        *,
+        seed: int = 0,
+        listener: Listener | None = None,
+    ) -> None:
+        self.store, self.folder, self.executor, self.seed = store, Path(folder), executor, seed
+        self.listener = listener
+        self.trials = Trials()
+        self._search: Search | None = None
+        self._interrupted = threading.Event()
+        self._failures: list[str] = []
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._held.enter_context(self.store.claim())
+        self.trials = replay(self.store.read())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def interrupt(self) -> None:
+        """Ask ``run`` to stop as soon as the running trials have measured once more; it then raises Interrupted."""
+        self._interrupted.set()
+
+    # the loop
+
+    def run(self, search: Search, trials: int, seconds: float = math.inf) -> Trials:
+        """Run a round until it has ``trials`` trials and its scheduler plans no more, or ``seconds`` are spent.
+
+        ``seconds`` counts the time that drivers worked on the whole study (``Trials.spent``). A round that was closed
+        is not run again unless more trials are asked for. Raises Interrupted, FailingStudy (the first trials all
+        failed in the same way), StoreError.
+        """
+        if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
+            raise SettingError("the number of trials must be a positive whole number", where="trials", got=repr(trials),
+                               code="CONFIG-044")  # fmt: skip
+        if self.executor is None:
+            raise SettingError("this study has no executor", fix="Study(..., executor=...), or ask() and tell()")
+        if self._over(search, trials, seconds):
+            return self.trials
+        self.begin(search)
+        with self._signals():
+            reason = _Loop(self, search, self.executor, trials, seconds).run()
+        self._log([Closed(search.round, reason)])
+        return self.trials
+
+    def _over(self, search: Search, trials: int, seconds: float) -> bool:
+        """Whether the round was closed and nothing is asked for that would let it go on."""
+        closed = self.trials.closed.get(search.round)
+        if closed is None or self.trials.opened[search.round].space != search.space.as_dict():
+            return False
+        return {
+            "trials": self.trials.count(search.round) >= trials,
+            "time": self.trials.spent >= seconds,
+            "space": True,
+        }[closed.reason]
+
+    def begin(self, search: Search) -> None:
+        """Open a round, for ``ask`` and ``tell``; ``run`` does it by itself.
+
+        An earlier round of this name may have had another space: its trials keep counting. Raises StudyMismatch when
+        the goal is another one.
+        """
+        before = self.trials.opened.get(search.round)
+        if before is not None and before.goal != search.goal:
+            raise StudyMismatch(f"round {search.round!r} was opened with another goal", got=str(search.goal),
+                                expected=str(before.goal), fix="give the study another name")  # fmt: skip
+        self._search, self._failures = search, []
+        now = self.executor.now() if self.executor else 0.0
+        self._log([Opened(search.round, search.space.as_dict(), search.goal, now, dict(search.about))])
+        search.sampler.tell(t for t in finished(self.trials.values()) if not t.context.final)
+
+    def note(self, topic: str, about: Mapping[str, Any]) -> None:
+        """Keep a fact in the record that does not follow from the trials."""
+        self._log([Noted(topic, dict(about))])
+
+    def look(self, reason: str) -> int:
+        """Record, before it happens, that the test part is looked at; returns how many looks that makes."""
+        self._log([Looked(reason)])
+        return len(self.trials.looks)
+
+    def _log(self, events: Sequence[Event]) -> None:
+        """Fold events into the state and write them to the record; nothing acts on them before that."""
+        apply(self.trials, events)
+        self._record(events)
+
+    def _record(self, events: Sequence[Event]) -> None:
+        if events:
+            self.store.append(events)
+            if self.listener is not None:
+                self.listener(events, self.trials)
+
+    def context(self, number: int) -> Context:
+        """The context of a new trial: its own seed, so that no two trials share their luck."""
+        return Context(seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
+
+    # people who own their loop
+
+    def ask(self, n: int = 1) -> list[Trial]:
+        """Up to ``n`` new trials for one's own loop; fewer when the space is exhausted. Call ``begin`` first."""
+        search = self._begun()
+        events = self._fresh(search, (search.scheduler.steps,) * n, 0.0)
+        self._log(events)
+        return [self.trials[e.number] for e in events if isinstance(e, Created)]
+
+    def tell(self, number: int, *, step: int | None = None, failed: str | None = None, **metrics: float) -> Trial:
+        """Report metrics of an asked trial at ``step`` (its last if not given, which ends it), or that it failed."""
+        search = self._begun()
+        trial = self.trials.get(number)
+        if trial is None or trial.status is not Status.RUNNING:
+            raise SettingError("no such trial is open", where="tell", got=str(number),
+                               expected="a trial that ask() gave and that was not ended")  # fmt: skip
+        events: list[Event] = []
+        at = trial.until if step is None else step
+        if failed is not None:
+            events.append(Ended(number, trial.attempt, Status.FAILED, Failure(FailureKind.USER_ERROR, failed)))
+        else:
+            m = check_measurement(Measurement(at, metrics), trial.step, search.metric or search.goal.metric)
+            events.append(Measured(number, trial.attempt, m))
+            if not math.isfinite(m.metrics[search.metric or search.goal.metric]):
+                events.append(Ended(number, trial.attempt, Status.FAILED, Failure(FailureKind.DIVERGED, "not finite")))
+            elif at >= trial.until:
+                events.append(Ended(number, trial.attempt, Status.COMPLETED))
+        self._log(events)
+        if self.trials[number].status.over:
+            search.sampler.tell([self.trials[number]])
+        return self.trials[number]
+
+    def _begun(self) -> Search:
+        if self._search is None:
+            raise SettingError("no round is open", fix="study.begin(search) first")
+        return self._search
+
+    def _fresh(self, search: Search, targets: Sequence[int], now: float) -> list[Event]:
+        """Created and Launched of new trials as one batch: apart, a kill between them leaves a trial with no target."""
+        first = self.trials.next_number
+        if search.runs:
+            done = self.trials.count(search.round)
+            pairs = list(search.runs[done : done + len(targets)])
+        else:
+            pending = [t.config for t in self.trials.with_status(Status.RUNNING)]
+            configs = search.sampler.ask(len(targets), pending, first)
+            pairs = [(c, self.context(first + i)) for i, c in enumerate(configs)]
+        events: list[Event] = []
+        for i, ((config, context), until) in enumerate(zip(pairs, targets, strict=False)):
+            events.append(Created(first + i, search.round, config, context))
+            events.append(Launched(first + i, 1, until, now))
+        return events
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM ask the loop to stop; a second one ends the process's patience at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self._interrupted.is_set():
+                raise KeyboardInterrupt
+            self._interrupted.set()
+
+        before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for s, old in before.items():
+                signal.signal(s, old)
+
+
+class _Loop:
+    """One call of ``Study.run``."""
+
+    def __init__(self, study: Study, search: Search, executor: Executor, trials: int, seconds: float) -> None:
+        self.study, self.search, self.executor = study, search, executor
+        self.most = len(search.runs) if search.runs else trials
+        self.deadline = executor.now() + seconds - study.trials.spent
+        self.round = study.trials.of(search.round)
+        self.running: set[int] = set()
+        self.stopping: set[int] = set()
+        self.losses: dict[int, int] = {}
+        self.exhausted = False
+        self.failing: str = ""
+
+    def run(self) -> str:
+        """Returns why the round is over: trials, time or space."""
+        lost = [t for t in self.study.trials.with_status(Status.RUNNING)]
+        self._launch([Launched(t.number, t.attempt + 1, t.until, self._now(), "the driver was lost") for t in lost])
+        planning = True
+        while True:
+            if planning and not self._must_stop():
+                self._plan()
+            if not self.running:
+                break
+            planning = self._take_in(self.executor.poll(self._patience()))
+            if self._must_stop():
+                self._wind_down()
+                break
+        if self.study._interrupted.is_set():
+            raise Interrupted
+        if self.failing:
+            raise FailingStudy(
+                f"the first {SAME_FAILURES} trials all failed in the same way",
+                where=self.failing.partition("\n")[2],
+                got=self.failing.partition("\n")[0],
+                fix="mend the objective, then resume the study",
+            )
+        return "time" if self._late() else "space" if self.exhausted else "trials"
+
+    def _now(self) -> float:
+        return self.executor.now()
+
+    def _late(self) -> bool:
+        return self._now() >= self.deadline
+
+    def _must_stop(self) -> bool:
+        return self.study._interrupted.is_set() or self._late() or bool(self.failing)
+
+    def _patience(self) -> float:
+        return min(POLL_SECONDS, max(0.0, self.deadline - self._now()))
+
+    def _plan(self) -> None:
+        free = self.executor.capacity - len(self.running)
+        if free < 1:
+            return
+        left = 0 if self.exhausted else max(0, self.most - len(self.round))
+        plan = self.search.scheduler.plan(self.round, free, left)
+        now = self._now()
+        trials = self.study.trials
+        events: list[Event] = [Launched(r.trial, trials[r.trial].attempt + 1, r.until, now) for r in plan.resume]
+        fresh = self.study._fresh(self.search, plan.fresh, now) if plan.fresh else []
+        self._launch([*events, *fresh])
+        if len(fresh) < 2 * len(plan.fresh):
+            self.exhausted = True
+            if not self.running:
+                self._plan()  # the scheduler may have more to do with the trials that there are
+
+    def _launch(self, events: Sequence[Event]) -> None:
+        self.study._log(events)
+        for event in events:
+            if isinstance(event, Launched):
+                self.running.add(event.number)
+                self.executor.submit(self._as_run(self.study.trials[event.number]))
+
+    def _as_run(self, trial: Trial) -> Run:
+        folder = self.study.folder / "trials" / str(trial.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        return Run(trial.number, trial.config, trial.until, folder, trial.context.seed, trial.context, trial.attempt,
+                   self.search.metric or self.search.goal.metric)  # fmt: skip
+
+    def _take_in(self, events: Sequence[Event]) -> bool:
+        """Fold what came, judge what measured, then log the batch and act on what ended; whether something ended."""
+        trials, log = self.study.trials, []
+        for event in events:
+            if not trials.accepts(event):
+                continue
+            told = self._settle(event) if isinstance(event, Ended) else event
+            apply(trials, [told])
+            log.append(told)
+            if isinstance(told, Measured):
+                self._judge(told.number)
+        self.study._record(log)
+        for event in log:
+            if isinstance(event, Launched):
+                self.executor.submit(self._as_run(trials[event.number]))
+            elif isinstance(event, Ended):
+                self._ended(trials[event.number])
+        return any(isinstance(event, Ended) for event in log)
+
+    def _ended(self, trial: Trial) -> None:
+        self.running.discard(trial.number)
+        self.stopping.discard(trial.number)
+        self._watch(trial)
+        if not trial.context.final:
+            self.search.sampler.tell([trial])
+
+    def _judge(self, number: int) -> None:
+        trial = self.study.trials[number]
+        if number not in self.stopping and self.search.scheduler.judge(trial, self.round) is Verdict.STOP:
+            self.stopping.add(number)
+            self.executor.stop(number)
+
+    def _settle(self, event: Ended) -> Ended | Launched:
+        """What an ended attempt means for its trial."""
+        trial, now = self.study.trials[event.number], self._now()
+        if event.failure is not None and event.failure.kind.retried:
+            self.losses[trial.number] = self.losses.get(trial.number, 0) + 1
+            if self.losses[trial.number] <= MOST_LOSSES:
+                return Launched(trial.number, trial.attempt + 1, trial.until, now, event.failure.message)
+        status, note = event.status, event.note
+        if event.failure is None and trial.number in self.stopping:
+            status, note = Status.STOPPED, "stopped early by the scheduler"
+        elif event.status is Status.COMPLETED:
+            status = self.search.scheduler.settled(trial)
+        return replace(event, status=status, at=now, note=note)
+
+    def _watch(self, trial: Trial) -> None:
+        """The circuit breaker: a study whose first trials all fail alike has a bug, not bad luck."""
+        seen = self.study._failures
+        failure = trial.failure
+        broken = failure is not None and failure.kind in (FailureKind.USER_ERROR, FailureKind.CHECKPOINT)
+        seen.append(f"{failure.message}\n{failure.where}" if failure is not None and broken else "")
+        if len(seen) == SAME_FAILURES and seen[0] and len(set(seen)) == 1:
+            self.failing = seen[0]
+
+    def _wind_down(self) -> None:
+        """Let running trials reach their next measurement, then leave.
+
+        After an interruption they stay RUNNING in the record and are launched again on resume; when time is up they
+        are PAUSED for good.
+        """
+        for number in self.running:
+            self.executor.stop(number)
+        resumable, patience = self.study._interrupted.is_set(), self._now() + GRACE_SECONDS
+        while self.running and self._now() < patience:
+            for event in self.executor.poll(POLL_SECONDS):
+                if isinstance(event, Ended):
+                    self.running.discard(event.number)
+                if self.study.trials.accepts(event) and not (resumable and isinstance(event, Ended)):
+                    self.study._log([self._end_late(event) if isinstance(event, Ended) else event])
+        if not resumable:
+            for number in sorted(self.running):
+                self.study._log([self._end_late(Ended(number, self.study.trials[number].attempt, Status.STOPPED))])
+
+    def _end_late(self, event: Ended) -> Ended:
+        if event.failure is not None:
+            return replace(event, at=self._now())
+        if event.status is Status.COMPLETED:
+            return replace(event, status=self.search.scheduler.settled(self.study.trials[event.number]), at=self._now())
+        return replace(event, status=Status.PAUSED, at=self._now(), note="time was up")
