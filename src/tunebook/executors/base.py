@@ -1,6 +1,6 @@
 """What an executor is: the place where runs happen and the only clock.
 
-The law, tested by ``tunebook.testing.check_executor``.
+The law, which ``tunebook.testing.check_executor`` tests:
 
 each submitted run yields its Measured events in order and then exactly
 one Ended, whatever happens to it; no process is left behind after ``close``.

@@ -1,6 +1,6 @@
 """What a sampler is: a fold over finished trials that proposes configurations.
 
-The law, tested by ``tunebook.testing.check_sampler``.
+The law, which ``tunebook.testing.check_sampler`` tests:
 
 ``tell(a); tell(b)`` equals ``tell(a + b)``; ``ask`` depends only on
 what was told, what is pending, the seed and the number of the first new trial; a batch holds no configuration twice,

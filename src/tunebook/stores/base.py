@@ -1,6 +1,6 @@
 """What a store is: an append-only log of the events of one study, with one writer.
 
-The law, tested by ``tunebook.testing.check_store``.
+The law, which ``tunebook.testing.check_store`` tests:
 
 what ``append`` returned from is there after any crash; a batch is there
 whole or not at all; ``read`` gives every event in the order it was written, equal to what was appended; a claim is
