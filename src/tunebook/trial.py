@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, overload
@@ -371,6 +371,15 @@ class Trials(Mapping[int, Trial]):
     def count(self, round: str) -> int:
         """Number of trials of a round."""
         return len(self._rounds.get(round, ()))
+
+    def only(self, rounds: Collection[str]) -> Trials:
+        """The trials of some rounds, as a separate object."""
+        some = Trials()
+        for trial in self._trials.values():
+            if trial.round in rounds:
+                some._rounds.setdefault(trial.round, []).append(trial.number)
+                some._put(trial)
+        return some
 
     def with_status(self, *statuses: Status) -> list[Trial]:
         """Trials with one of the statuses; quick for those that are not over."""

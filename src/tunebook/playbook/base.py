@@ -1,27 +1,32 @@
 """The playbook's nouns: a round is one question with its design, a stage designs rounds and draws conclusions.
 
-A stage is pure: it runs nothing. ``play`` hands each round to a function that runs it (the loop lives elsewhere), so a
-playbook that was interrupted is played again from its record and comes to the same conclusions.
+A stage is pure: it runs nothing. ``play`` hands each round to a function that runs it (the loop lives elsewhere), so
+a playbook that was interrupted is played again from its record and comes to the same conclusions.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tunebook.diagnose.base import Finding
 from tunebook.space import Config, Space, Value
-from tunebook.trial import Context, Goal, Trial, Trials
+from tunebook.trial import Context, Goal, Status, Trial, Trials, groups
 
 
 @dataclass(frozen=True)
 class Round:
     """One question and the trials that are to answer it.
 
-    Either ``runs`` lists what to evaluate, or ``sampler`` and ``scheduler`` (names) search ``space`` with ``trials`` new
-    trials. ``scientific`` names what the round is about, ``fixed`` what every conclusion is conditional on.
+    Either ``runs`` lists what to evaluate, or ``sampler`` and ``scheduler`` (names) search ``space`` with ``trials``
+    new trials; with 0 trials the question is answered from what is there. ``scientific`` names what the round is
+    about, ``fixed`` what every conclusion is conditional on. ``share`` is the part of a time budget that may be spent
+    when the round ends. ``metric`` is what runs must report, if not the goal's.
     """
 
     name: str
@@ -35,28 +40,48 @@ class Round:
     runs: tuple[tuple[Config, Context], ...] = ()
     scientific: tuple[str, ...] = ()
     fixed: Mapping[str, Value] = field(default_factory=dict)
+    share: float = 1.0
+    metric: str | None = None
 
 
 @dataclass(frozen=True)
 class Base:
-    """Where the playbook stands: the space and the configuration that the next stage builds on, and what was decided.
+    """Where the playbook stands: what the next stage builds on.
 
-    ``left`` is the number of trials that the budget still allows.
+    ``total`` trials may be created in all (``seconds`` limits the time they take together on ``workers`` workers).
+    ``chance`` is the metric of a model that learned nothing, if it is known; ``final`` says if a last training is
+    wanted.
     """
 
     space: Space
     config: Config
     goal: Goal
     steps: int
-    left: int
+    total: int
     seed: int = 0
+    seconds: float = math.inf
+    workers: int = 1
+    chance: float | None = None
+    final: bool = True
     finalists: tuple[Config, ...] = ()
     baseline: Config = field(default_factory=dict)
+    adopted: bool = False
+
+    def left(self, trials: Trials) -> int:
+        """How many trials the budget still allows."""
+        return max(0, self.total - len(trials))
+
+    def fresh_seed(self, index: int) -> int:
+        """Seeds that no search trial has: for repeats (``index`` 0, 1, ...) that are compared with each other."""
+        return int(np.random.SeedSequence([self.seed, 1_000_003, index]).generate_state(1)[0])
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What a round taught: sentences, findings, the base that the next stage starts from, and whether to run again."""
+    """What a round taught: sentences, findings, where the playbook stands now, and whether the stage goes on.
+
+    ``stop`` ends the playbook, and says why.
+    """
 
     says: tuple[str, ...]
     base: Base
@@ -83,24 +108,54 @@ class Stage(ABC):
 
     @abstractmethod
     def design(self, base: Base, trials: Trials) -> Round | None:
-        """The next round of this stage, or None if there is nothing to ask (or no budget)."""
+        """The next round of this stage, or None if there is nothing to ask (or no budget to ask it)."""
 
     @abstractmethod
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
         """What the round's trials say, and what follows."""
 
 
-def play(stages: Sequence[Stage], base: Base, run: Callable[[Round], Trials], trials: Trials) -> Iterator[Chapter]:
-    """Play the stages one after the other; yields a chapter as each round ends. ``run`` evaluates a round."""
+def play(stages: Sequence[Stage], base: Base, run: Callable[[Round], Trials]) -> Iterator[Chapter]:
+    """Play the stages one after the other; yields a chapter as each round ends.
+
+    A stage sees the trials of the rounds before it and no others, so that a playbook played again over a longer
+    record decides what it decided the first time.
+    """
+    seen: list[str] = []
+    trials = Trials()
     for stage in stages:
         again = True
         while again:
             round = stage.design(base, trials)
             if round is None:
                 break
-            trials = run(round)
+            seen.append(round.name)
+            if round.trials:
+                trials = run(round).only(seen)
             conclusion = stage.conclude(base, round, trials)
-            yield Chapter(stage.name, round, trials.of(round.name), conclusion)
             base, again = conclusion.base, conclusion.again
+            yield Chapter(stage.name, round, list(trials.of(round.name)), conclusion)
             if conclusion.stop:
                 return
+
+
+def ranked(trials: Sequence[Trial], goal: Goal, steps: int) -> list[Trial]:
+    """Search trials from best to worst, those that were trained to the end first; failed ones are left out.
+
+    Runs of a final training do not count: they have no validation part.
+    """
+    sound = [t for t in trials if not t.context.final and math.isfinite(t.loss(goal))]
+    done = (Status.COMPLETED, Status.STOPPED)
+    return sorted(
+        sound, key=lambda t: (t.status not in done, -min(t.step, steps) * (t.status not in done), t.loss(goal))
+    )
+
+
+def best_configs(trials: Sequence[Trial], goal: Goal, steps: int, most: int) -> list[Config]:
+    """The best distinct configurations, at most ``most``."""
+    return [g.config for g in groups(ranked(trials, goal, steps))[:most]]
+
+
+def tell_config(config: Config) -> str:
+    """A configuration in a line: ``lr 0.0123, depth 3``."""
+    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in config.items())

@@ -1,0 +1,125 @@
+"""Confirm: is the winner really better than the baseline, or was it lucky?
+
+The best of many noisy values is biased, so finalists and the baseline are trained again on seeds that the search never
+used, the same seeds for all. A finalist is adopted only if its difference from the baseline is separable from noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tunebook.analysis.compare import Comparison, compare
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, tell_config
+from tunebook.space import Config
+from tunebook.trial import Context, Status, Trial, Trials, config_key
+
+PART = 0.25
+SEEDS = 3
+FINALISTS = 3
+LEVEL = 0.95
+MOST_ROUNDS = 3
+
+
+def reserve(base: Base) -> int:
+    """Trials kept back for confirmation and the final training."""
+    return max(2 * SEEDS, round(base.total * PART)) + base.final
+
+
+class Confirm(Stage):
+    """Finalists and baseline on fresh seeds, more seeds while they cannot be told apart and the budget lasts."""
+
+    name = "confirm"
+
+    def design(self, base: Base, trials: Trials) -> Round | None:
+        left = base.left(trials) - base.final
+        before = _rounds(trials)
+        if not before:
+            finalists = base.finalists or tuple(best_configs(list(trials.values()), base.goal, base.steps, FINALISTS))
+            finalists = tuple(c for c in finalists if config_key(c) != config_key(base.baseline))
+            contenders = _affordable(base.baseline, finalists, left)
+        else:
+            contenders = [base.baseline, base.config]
+        seeds = min(SEEDS, left // max(1, len(contenders)))
+        if len(contenders) < 2 or seeds < (2 if not before else 1) or len(before) >= MOST_ROUNDS:
+            return None
+        first = sum(len({t.context.seed for t in trials.of(name)}) for name in before)
+        contexts = [Context(seed=base.fresh_seed(first + i)) for i in range(seeds)]
+        runs = tuple((config, context) for context in contexts for config in contenders)
+        name = "confirm" if not before else f"confirm-{len(before) + 1}"
+        question = f"Is a finalist really better than the baseline, on {seeds} seeds that the search never saw?"
+        return Round(name, question, base.space, base.goal, base.steps, len(runs), "listed", "full", runs,
+                     share=0.95)  # fmt: skip
+
+    def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
+        told = [t for name in _rounds(trials) for t in trials.of(name)]
+        reference = _by_seed(told, base.baseline, base)
+        finalists = list(
+            {config_key(t.config): t.config for t in told if config_key(t.config) != config_key(base.baseline)}.values()
+        )
+        results = {
+            config_key(c): _compared(base, _by_seed(told, c, base), reference, len(finalists)) for c in finalists
+        }
+        sound = [c for c in finalists if results[config_key(c)] is not None]
+        if not sound or len(reference) < 2:
+            says = "The repeats failed, so nothing can be confirmed; the baseline stays."
+            return Conclusion((says,), replace(base, config=base.baseline, adopted=False))
+        best = min(sound, key=lambda c: base.goal.loss(_mean(list(_by_seed(told, c, base).values()))))
+        result = results[config_key(best)]
+        assert result is not None  # `best` is one of the sound ones
+        says = [_tell(base, c, results[config_key(c)], list(_by_seed(told, c, base).values())) for c in sound]
+        says.insert(
+            0, f"Baseline: {base.goal.metric} {_mean(list(reference.values())):.4g} over {len(reference)} seeds."
+        )
+        wins = result.separable and base.goal.loss(result.difference) < 0
+        more = not wins and len(_rounds(trials)) < MOST_ROUNDS and base.left(trials) - base.final >= 2
+        if wins:
+            says.append(f"Adopted: {tell_config(best)}. It is separably better than the baseline.")
+        elif more:
+            says.append("The best finalist and the baseline cannot be told apart yet: more seeds.")
+        else:
+            says.append("No finalist is separably better than the baseline, so the baseline stays.")
+            says.append("Tuning gained nothing here that can be shown.")
+        config = best if wins or more else base.baseline
+        figures = {"baseline": list(reference.values()), "winner": list(_by_seed(told, best, base).values()),
+                   "difference": result.difference, "low": result.low, "high": result.high}  # fmt: skip
+        return Conclusion(tuple(says), replace(base, config=config, adopted=wins), again=more, figures=figures)
+
+
+def _rounds(trials: Trials) -> list[str]:
+    """Names of the confirmation rounds so far."""
+    return [n for n in ("confirm", *(f"confirm-{i}" for i in range(2, MOST_ROUNDS + 1))) if trials.count(n)]
+
+
+def _affordable(baseline: Config, finalists: Sequence[Config], left: int) -> list[Config]:
+    """Baseline and as many finalists as can be repeated with all seeds; at least one, with fewer seeds."""
+    most = max(1, left // SEEDS - 1)
+    return [baseline, *finalists[:most]]
+
+
+def _by_seed(trials: Sequence[Trial], config: Config, base: Base) -> dict[int, float]:
+    key = config_key(config)
+    mine = [t for t in trials if t.key == key and t.curve and t.status is not Status.FAILED]
+    return {t.context.seed: t.value(base.goal) for t in mine}
+
+
+def _compared(base: Base, mine: dict[int, float], reference: dict[int, float], many: int) -> Comparison | None:
+    """The difference from the baseline on shared seeds, at a level that allows for several finalists (Bonferroni)."""
+    shared = [s for s in mine if s in reference]
+    if len(shared) < 2:
+        return None
+    level = 1 - (1 - LEVEL) / max(1, many)
+    return compare([mine[s] for s in shared], [reference[s] for s in shared], base.goal, level=level, paired=True)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _tell(base: Base, config: Config, result: Comparison | None, values: Sequence[float]) -> str:
+    if result is None:
+        return f"{tell_config(config)}: too few repeats."
+    return (
+        f"{tell_config(config)}: {base.goal.metric} {_mean(values):.4g} over {len(values)} seeds, "
+        f"{result.difference:+.4g} against the baseline (interval {result.low:+.4g} to {result.high:+.4g})."
+    )

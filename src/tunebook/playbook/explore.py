@@ -1,0 +1,124 @@
+"""Explore and refine: what matters, where is it good, and is the space the right one?
+
+Exploration is quasi-random on purpose: every trial is placed without regard to the others, so the record can be read
+again later with other questions (the playbook's "exploration vs exploitation").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tunebook.diagnose import diagnose
+from tunebook.diagnose.base import Evidence, Finding
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, ranked, tell_config
+from tunebook.playbook.baseline import beats_chance
+from tunebook.space import Float, Int, Parameter, Space, Value
+from tunebook.trial import Trials
+
+EXPLORE_PART = 0.4
+REFINE_PART = 0.15
+FEWEST = 4
+STEPS_FOR_HALVING = 9
+
+
+def scheduler_for(steps: int) -> str:
+    """Short trainings are not worth cutting."""
+    return "halving" if steps >= STEPS_FOR_HALVING else "full"
+
+
+def evidence_of(base: Base, trials: Trials, space: Space) -> Evidence:
+    """What the checks look at: every search trial so far, whatever its round."""
+    train = f"train_{base.goal.metric}"
+    told = [t for t in trials.values() if not t.context.final]
+    reported = any(train in t.curve[-1].metrics for t in told if t.curve)
+    return Evidence(told, space, base.goal, base.steps, train if reported else None)
+
+
+class Explore(Stage):
+    """Quasi-random trials over the whole space, with halving."""
+
+    name = "explore"
+
+    def design(self, base: Base, trials: Trials) -> Round | None:
+        n = min(base.left(trials), max(FEWEST, round(base.total * EXPLORE_PART)))
+        if n < 1 or base.space.dim == 0:
+            return None
+        question = f"Which of {base.space.dim} hyperparameters matter, where are they good, what goes wrong?"
+        return Round("explore", question, base.space, base.goal, base.steps, n, "quasi", scheduler_for(base.steps),
+                     scientific=base.space.names, fixed=base.space.constants, share=0.4)  # fmt: skip
+
+    def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
+        best = ranked(list(trials.values()), base.goal, base.steps)
+        findings = tuple(diagnose(evidence_of(base, trials, round.space)))
+        told = trials.of(round.name)
+        says = [f"{len(told)} trials ran, {sum(t.failure is not None for t in told)} failed."]
+        if not best:
+            return Conclusion((*says, "Nothing succeeded."), base, findings, stop="no trial succeeded")
+        value = best[0].value(base.goal)
+        says.append(f"Best so far: {base.goal.metric} {value:.4g} with {tell_config(best[0].config)}.")
+        if not beats_chance(base.goal, value, base.chance):
+            stop = "no configuration is better than chance: look at the data and the loss before tuning"
+            return Conclusion((*says, stop.capitalize() + "."), base, findings, stop=stop)
+        return Conclusion(tuple(says), replace(base, config=best[0].config), findings)
+
+
+class Refine(Stage):
+    """Widen where the best trials crowd a bound, narrow to where they are, freeze what does not matter.
+
+    Trials of the old space keep counting. A few quasi-random trials look at the new space.
+    """
+
+    name = "refine"
+
+    def design(self, base: Base, trials: Trials) -> Round | None:
+        if base.space.dim == 0 or not ranked(list(trials.values()), base.goal, base.steps):
+            return None
+        space = refined(base, trials)[0]
+        n = min(base.left(trials), round(base.total * REFINE_PART))
+        n = n if n >= FEWEST and space.dim else 0
+        question = "Was the space right: must it be wider, may it be narrower, what can be fixed?"
+        return Round("refine", question, space, base.goal, base.steps, n, "quasi", scheduler_for(base.steps),
+                     scientific=space.names, fixed=space.constants, share=0.55)  # fmt: skip
+
+    def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
+        before = trials.only({t.round for t in trials.values()} - {round.name})
+        _, changes, findings = refined(base, before)
+        says = [_tell_change(base.space, name, new) for name, new in changes.items()]
+        says = says or ["The space stays as it is: the best trials are inside it and every hyperparameter matters."]
+        told = trials.of(round.name)
+        if told:
+            says.append(f"{len(told)} trials looked at the new space; {len(before)} earlier ones keep counting.")
+        best = ranked(list(trials.values()), base.goal, base.steps)[0]
+        says.append(f"Best so far: {base.goal.metric} {best.value(base.goal):.4g} with {tell_config(best.config)}.")
+        return Conclusion(tuple(says), replace(base, space=round.space, config=best.config), findings)
+
+
+def refined(base: Base, trials: Trials) -> tuple[Space, Mapping[str, Parameter | Value], tuple[Finding, ...]]:
+    """The space with every sound proposal adopted; a proposal to widen wins over one to narrow the same axis."""
+    changes: dict[str, Parameter | Value] = {}
+    used: list[Finding] = []
+    findings = [f for f in diagnose(evidence_of(base, trials, base.space)) if f.proposal]
+    for finding in sorted(findings, key=lambda f: f.check != "boundary"):
+        new = {n: p for n, p in finding.proposal.items() if n in base.space.parameters and n not in changes}
+        if new:
+            changes |= new
+            used.append(finding)
+    space = base.space.updated(changes)
+    best = best_configs(list(trials.values()), base.goal, base.steps, 1)
+    if best and space.adapt(best[0]) is None:
+        # never refine the best known configuration away
+        return base.space, {}, tuple(used)
+    return space, changes, tuple(used)
+
+
+def _tell_change(space: Space, name: str, new: Parameter | Value) -> str:
+    old = space.parameters[name]
+    if isinstance(new, Float | Int) and isinstance(old, Float | Int):
+        wider = new.low < old.low or new.high > old.high
+        verb = "widened" if wider else "narrowed"
+        return f"{name} is {verb} from [{old.low:.4g}, {old.high:.4g}] to [{new.low:.4g}, {new.high:.4g}]."
+    if isinstance(new, Parameter):
+        return f"{name} is changed to {new.as_dict()}."
+    told = f"{new:.4g}" if isinstance(new, float) else str(new)
+    return f"{name} is fixed at {told}: it makes no difference that these trials can show."

@@ -1,0 +1,48 @@
+"""Finalize: train the adopted configuration once more, on training and validation part together.
+
+There is no validation part left to stop early on, so the number of steps is the one that the confirmed runs found best.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, tell_config
+from tunebook.trial import Context, Status, Trials, config_key
+
+
+class Finalize(Stage):
+    """The last training, which leaves the model behind."""
+
+    name = "finalize"
+
+    def design(self, base: Base, trials: Trials) -> Round | None:
+        if base.left(trials) < 1:
+            return None
+        steps = best_steps(base, trials)
+        run = (base.config, Context(seed=base.fresh_seed(2_000_000), final=True))
+        question = f"The model: {tell_config(base.config)}, on all data but the test part, for {steps} steps."
+        return Round(self.name, question, base.space, base.goal, steps, 1, "listed", "full", (run,),
+                     metric=f"train_{base.goal.metric}")  # fmt: skip
+
+    def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
+        trial = trials.of(round.name)[0]
+        if trial.status is Status.FAILED and trial.failure is not None:
+            return Conclusion(
+                (f"The final training failed: {trial.failure.message}.",), base, stop="final training failed"
+            )
+        says = f"Trained for {trial.step} steps, the median of the best steps of the confirmed runs."
+        return Conclusion((says,), base, figures={"trial": trial.number})
+
+
+def best_steps(base: Base, trials: Trials) -> int:
+    """Median best step of the runs of the adopted configuration; all steps if there are none."""
+    key = config_key(base.config)
+    runs = [
+        t
+        for t in trials.values()
+        if t.key == key and not t.context.final and t.status in (Status.COMPLETED, Status.STOPPED)
+    ]
+    confirmed = [t for t in runs if t.round.startswith("confirm")] or runs
+    scored = [m.step for m in (t.scored(base.goal) for t in confirmed) if m is not None]
+    return max(1, round(median(scored))) if scored else base.steps
