@@ -28,9 +28,10 @@ class Baseline(Stage):
         trial = trials.of(round.name)[0]
         base = replace(base, config=trial.config, baseline=trial.config)
         if trial.status is Status.FAILED and trial.failure is not None:
-            says = f"The default configuration failed ({trial.failure.kind}): {trial.failure.message}."
+            failed = f"The default configuration failed ({trial.failure.kind}): {trial.failure.message}."
             advice = "The search goes on, but look at this first: a default should train."
-            return Conclusion((says,), base, (Finding("baseline", Severity.BAD, says, advice, trials=(trial.number,)),))
+            finding = Finding("baseline", Severity.BAD, failed, advice, trials=(trial.number,))
+            return Conclusion((failed,), base, (finding,))
         says = [f"Default: {tell_config(trial.config)}.", _cost(trial)]
         value = trial.value(base.goal)
         says.insert(1, f"It reaches {base.goal.metric} {value:.4g} after {trial.step} of {base.steps} steps.")

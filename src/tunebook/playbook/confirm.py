@@ -62,8 +62,8 @@ class Confirm(Stage):
         }
         sound = [c for c in finalists if results[config_key(c)] is not None]
         if not sound or len(reference) < 2:
-            says = "The repeats failed, so nothing can be confirmed; the baseline stays."
-            return Conclusion((says,), replace(base, config=base.baseline, adopted=False))
+            failed = "The repeats failed, so nothing can be confirmed; the baseline stays."
+            return Conclusion((failed,), replace(base, config=base.baseline, adopted=False))
         best = min(sound, key=lambda c: base.goal.loss(_mean(list(_by_seed(told, c, base).values()))))
         result = results[config_key(best)]
         assert result is not None  # `best` is one of the sound ones
