@@ -1,0 +1,76 @@
+"""How much of the differences between trials each hyperparameter explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunebook.analysis.anova import Anova
+from tunebook.analysis.rows import Rows, tabulate
+from tunebook.space import Space
+from tunebook.trial import Goal, Trial
+
+DRAWS = 40
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Share of the variance of the trials' ranks that goes with a hyperparameter, alone and in pairs, with an interval.
+
+    ``value`` is the total Sobol index in [0, 1] over the present range; ``main`` the part without interactions. The
+    values of all hyperparameters add up to more than 1 where they interact, and to less where there is noise.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    main: float = 0.0
+
+
+def needed(space: Space) -> int:
+    """Number of successful configurations below which nothing is said."""
+    return max(10, 2 * space.dim + 4)
+
+
+def importance(
+    trials: Iterable[Trial], space: Space, goal: Goal, level: float = 0.9, draws: int = DRAWS, seed: int = 0
+) -> list[Importance]:
+    """Importance of each axis of the space, largest first; empty with fewer than ``needed(space)`` configurations.
+
+    Failed trials are left out: where trials fail is the divergence check's question. The interval is a Bayesian
+    bootstrap over configurations. See ``analysis.anova`` for the model. Cost: about 0.5 s at 100 trials and 6 axes.
+    """
+    rows = tabulate(trials, space, goal)
+    model = fit(rows, space)
+    return [] if model is None else importance_of(model, level, draws, seed)
+
+
+def fit(rows: Rows, space: Space) -> Anova | None:
+    """The model of the feasible rows; None when they are too few or all alike."""
+    at, y = rows.scores()
+    if space.dim == 0 or len(at) < needed(space) or not np.any(y):
+        return None
+    return Anova(space, rows.X[at], y)
+
+
+def importance_of(model: Anova, level: float = 0.9, draws: int = DRAWS, seed: int = 0) -> list[Importance]:
+    """Importance from a model that has been fitted."""
+    whole = model.effects()
+    again = np.array([e.total for e in model.resampled(draws, np.random.default_rng(seed))])
+    tail = 0.5 * (1.0 - level)
+    # weighted fits explain a little more than the fit to all rows alike: the draws are centred on the value
+    low, high = np.quantile(again - np.median(again, axis=0) + whole.total, [tail, 1.0 - tail], axis=0)
+    out = [
+        Importance(
+            axis.name,
+            float(whole.total[j]),
+            float(np.clip(low[j], 0.0, whole.total[j])),
+            float(np.clip(high[j], whole.total[j], 1.0)),
+            float(whole.main[j]),
+        )
+        for j, axis in enumerate(model.space.axes)
+    ]
+    return sorted(out, key=lambda i: -i.value)
