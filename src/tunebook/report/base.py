@@ -487,6 +487,8 @@ def _cells(values: Iterable[Any]) -> tuple[Cell, ...]:
 def _cell(value: Any) -> Cell:
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, int) and value.bit_length() > 1000:  # more than a double can hold
+        return math.inf if value > 0 else -math.inf
     return value if value is None or isinstance(value, str | bool | int | float) else str(value)
 
 
