@@ -1,0 +1,410 @@
+"""What the report of a study contains: from chapters, trials and findings to blocks."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tunebook.analysis.compare import mean_interval
+from tunebook.analysis.curves import band, best_so_far, curves, top
+from tunebook.analysis.importance import importance, needed
+from tunebook.diagnose.base import Finding, Severity
+from tunebook.playbook.base import Base, Chapter
+from tunebook.report.base import (
+    Axis,
+    Bar,
+    Bars,
+    Block,
+    Callout,
+    Card,
+    Cards,
+    Code,
+    Column,
+    Facts,
+    Fold,
+    Grid,
+    Heading,
+    Lines,
+    Mark,
+    Marker,
+    Matrix,
+    Parallel,
+    Points,
+    Report,
+    Scatter,
+    Series,
+    Table,
+    Tone,
+    code,
+    text,
+)
+from tunebook.space import Choice, Float, Int, Parameter, Space, Value
+from tunebook.trial import Goal, Status, Trial, Trials
+
+FEWEST = 3
+SHOWN_CURVES = 5
+SHOWN_LINES = 300
+_TONES: Mapping[Status, Tone] = {
+    Status.COMPLETED: "info",
+    Status.PAUSED: "muted",
+    Status.STOPPED: "muted",
+    Status.FAILED: "bad",
+}
+
+
+@dataclass(frozen=True)
+class TestLook:
+    """What the one look at the test part gave: metric values with intervals, and the confusion matrix for classes."""
+
+    __test__ = False  # the name is not a test's
+
+    metrics: Mapping[str, tuple[float, float, float]]
+    rows: int
+    classes: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that a report tells of."""
+
+    name: str
+    goal: Goal
+    base: Base
+    trials: Trials
+    chapters: Sequence[Chapter]
+    look: TestLook | None = None
+    model: Path | None = None
+    parameters: Table | None = field(default=None)
+
+    @property
+    def search(self) -> list[Trial]:
+        """The trials that searched: not the final training."""
+        return [t for t in self.trials.values() if not t.context.final]
+
+    @property
+    def space(self) -> Space:
+        """The widest account of the space: that of the first round that searched."""
+        return next((c.round.space for c in self.chapters if not c.round.runs), self.base.space)
+
+    @property
+    def confirmation(self) -> Mapping[str, list[float]] | None:
+        """Values of baseline and winner over fresh seeds."""
+        told = [
+            c.conclusion.figures for c in self.chapters if c.stage == "confirm" and "winner" in c.conclusion.figures
+        ]
+        return {k: list(told[-1][k]) for k in ("baseline", "winner")} if told else None
+
+
+def study_report(story: Story) -> Report:
+    """The whole report: summary, decisions, figures, the configuration, and how to do it again."""
+    blocks: list[Block] = [*_summary(story), *_final(story), *_decisions(story), *_figures(story), *_record(story)]
+    direction = "higher" if story.goal.sign < 0 else "lower"
+    subtitle = (
+        f"{story.goal.metric} ({direction} is better), {len(story.trials)} trials, {_time(story.trials.spent)} of work"
+    )
+    return Report(story.name, tuple(blocks), subtitle)
+
+
+# summary
+
+
+def _summary(story: Story) -> Iterable[Block]:
+    yield Heading("Summary")
+    yield text(_verdict(story), style="lead")
+    yield Cards(tuple(_cards(story)))
+    for finding in _unique(f for c in story.chapters for f in c.conclusion.findings if f.severity is Severity.BAD):
+        yield _callout(finding)
+
+
+def _verdict(story: Story) -> str:
+    stop = story.chapters[-1].conclusion.stop
+    told = story.confirmation
+    if stop:
+        return f"The playbook stopped: {stop}."
+    if told is None:
+        return "The budget did not suffice to confirm a winner on fresh seeds; treat the best value as a hope."
+    gain = _mean(told["winner"]) - _mean(told["baseline"])
+    if story.base.adopted:
+        return (
+            f"The tuned configuration beats the default by {abs(gain):.4g} {story.goal.metric} "
+            f"on {len(told['winner'])} seeds that the search never saw; the difference is separable from noise."
+        )
+    return "No configuration was found that is separably better than the default, so the default stays."
+
+
+def _cards(story: Story) -> Iterable[Card]:
+    told = story.confirmation
+    metric = story.goal.metric
+    if told is not None:
+        yield Card(f"default, {metric}", *_with_interval(told["baseline"]))
+        tone: Tone = "good" if story.base.adopted else "plain"
+        yield Card(f"tuned, {metric}", *_with_interval(told["winner"]), tone=tone)
+    if story.look is not None:
+        for name, (value, low, high) in list(story.look.metrics.items())[:1]:
+            looks = len(story.trials.looks)
+            note = f"95 % interval {low:.4g} to {high:.4g}; {story.look.rows} rows, looked at {_times(looks)}"
+            yield Card(f"test, {name}", f"{value:.4g}", note)
+    failed = sum(t.status is Status.FAILED for t in story.trials.values())
+    yield Card("trials", str(len(story.trials)), f"{failed} failed; {_time(story.trials.spent)} of work")
+
+
+def _with_interval(values: Sequence[float]) -> tuple[str, str]:
+    mean, low, high = mean_interval(values)
+    return f"{mean:.4g}", f"95 % interval {low:.4g} to {high:.4g}, {len(values)} seeds"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+# the configuration
+
+
+def _final(story: Story) -> Iterable[Block]:
+    yield Heading("The configuration to use")
+    rows = [
+        (name, _shown(value), _shown(story.base.baseline.get(name)), _range(story.space, name))
+        for name, value in story.base.config.items()
+    ]
+    columns = (Column("hyperparameter", "code"), Column("value", "code"), Column("default", "code"), Column("searched"))
+    yield Table(columns, rows, note="Constants were not searched: every conclusion holds for these values only.")
+    if story.model is not None:
+        yield text(
+            "The model is in ", code(str(story.model)), ". It was trained on training and validation part together."
+        )
+    if story.look is not None:
+        yield from _look(story.look)
+
+
+def _shown(value: Value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _range(space: Space, name: str) -> str:
+    p: Parameter | None = space.parameters.get(name)
+    if isinstance(p, Choice):
+        return ", ".join(map(str, p.options))
+    if isinstance(p, Float | Int):
+        return f"{p.low:.4g} to {p.high:.4g}" + (", log" if p.log else "")
+    return "constant"
+
+
+def _look(look: TestLook) -> Iterable[Block]:
+    rows = [(name, *values) for name, values in look.metrics.items()]
+    columns = (Column("metric"), *(Column(c, "number") for c in ("value", "low", "high")))
+    yield Table(columns, rows, title=f"Test part, {look.rows} rows", note="Intervals are at 95 %.")
+    if look.confusion:
+        yield Matrix("Confusion matrix of the test part", look.classes, look.classes, look.confusion, "counts",
+                     "truth", "predicted", note="Rows are the truth; what lies off the diagonal is wrong.")  # fmt: skip
+
+
+# decisions
+
+
+def _decisions(story: Story) -> Iterable[Block]:
+    yield Heading("What was done, and why")
+    for i, chapter in enumerate(story.chapters, 1):
+        yield Heading(chapter.round.name.capitalize(), 2, f"Stage {i}")
+        said = chapter.conclusion.says
+        yield Facts(
+            (
+                ("Question", text(chapter.round.question)),
+                ("Ran", text(_ran(chapter))),
+                *((("Learned", text(" ".join(said[:-1]))),) if len(said) > 1 else ()),
+                ("Decided", text(said[-1])),
+            )
+        )
+        for finding in chapter.conclusion.findings:
+            yield _callout(finding)
+
+
+def _ran(chapter: Chapter) -> str:
+    if not chapter.trials:
+        return "Nothing new: the trials so far answer it."
+    steps, seconds = sum(t.step for t in chapter.trials), sum(t.seconds for t in chapter.trials)
+    how = (
+        "listed runs" if chapter.round.runs else f"sampler {chapter.round.sampler}, scheduler {chapter.round.scheduler}"
+    )
+    full = chapter.round.steps * len(chapter.trials)
+    return (
+        f"{len(chapter.trials)} trials ({how}), {steps:,} steps of at most {full:,}, {_time(seconds)} of training; "
+        f"numbers {chapter.trials[0].number} to {chapter.trials[-1].number}."
+    )
+
+
+def _callout(finding: Finding) -> Callout:
+    return Callout(finding.severity.value, finding.says, finding.advice, finding.check)
+
+
+def _unique(findings: Iterable[Finding]) -> list[Finding]:
+    return list({(f.check, f.says): f for f in findings}.values())
+
+
+# figures
+
+
+def _figures(story: Story) -> Iterable[Block]:
+    yield Heading("The trials in figures")
+    yield _history(story)
+    yield _confirmed(story)
+    yield _learning(story)
+    yield _importance(story)
+    yield Heading("Hyperparameter by hyperparameter", 2)
+    yield Grid(tuple(_slice(story, name) for name in story.space.names))
+    yield _parallel(story)
+
+
+def _empty(n: int) -> str:
+    return "" if n >= FEWEST else f"Too few trials: {n} of {FEWEST} needed."
+
+
+def _history(story: Story) -> Scatter:
+    told = best_so_far(story.search, story.goal)
+    values = dict(zip(told.numbers, told.value.tolist(), strict=True))
+    points = []
+    for status in Status:
+        mine = [t.number for t in story.search if t.status is status and t.number in values]
+        if mine:
+            y = [values[n] for n in mine]
+            marker: Marker = "cross" if status is Status.FAILED else "ring" if status is Status.PAUSED else "circle"
+            points.append(Points(status.value, mine, y, [f"trial {n}" for n in mine], marker=marker,
+                                 tone=_TONES.get(status, "plain")))  # fmt: skip
+    line = Series("best so far", told.numbers, told.best.tolist(), step=True, tone="good")
+    marks = [Mark("x", c.trials[0].number - 0.5, c.round.name) for c in story.chapters if c.trials]
+    return Scatter("History", Axis("trial"), Axis(story.goal.metric), tuple(points), (line,), tuple(marks),
+                   note="The best of many noisy values flatters; the confirmed values are those on fresh seeds.",
+                   empty=_empty(len(values)))  # fmt: skip
+
+
+def _confirmed(story: Story) -> Bars:
+    told = story.confirmation or {}
+    bars = []
+    for name, values in told.items():
+        mean, low, high = mean_interval(values)
+        bars.append(Bar(name, mean, low, high, tone="good" if name == "winner" and story.base.adopted else "plain"))
+    return Bars("Confirmation on fresh seeds", Axis(story.goal.metric), tuple(bars),
+                note="Mean over seeds that the search never used, with its 95 % interval.",
+                empty="" if bars else "No budget was left to confirm a winner.")  # fmt: skip
+
+
+def _learning(story: Story) -> Lines:
+    best = top(story.search, story.base.space, story.goal, SHOWN_CURVES)
+    metric = story.goal.metric
+    series: list[Series] = []
+    spread = band(curves([t for t in story.search if t.curve], metric), (0.1, 0.5, 0.9))
+    if len(spread.steps):
+        low, mid, high = (row.tolist() for row in spread.values)
+        steps = spread.steps.tolist()
+        series.append(Series("all trials, median and 80 % band", steps, mid, low, high, tone="muted"))
+    for trial in best:
+        for name, role, dash in ((metric, "validation", "solid"), (f"train_{metric}", "training", "dashed")):
+            points = [(m.step, m.metrics[name]) for m in trial.curve if name in m.metrics]
+            if points:
+                x, y = zip(*points, strict=True)
+                series.append(Series(f"trial {trial.number}", x, y, role=role, dash=dash))  # type: ignore[arg-type]
+    return Lines(f"Learning curves of the {len(best)} best trials", Axis("step"), Axis(metric), tuple(series),
+                 note="Solid is validation, dashed training: a widening gap is overfitting, two poor curves underfitting.",
+                 empty="" if series else "Nothing was measured.")  # fmt: skip
+
+
+def _importance(story: Story) -> Bars:
+    told = importance(story.search, story.space, story.goal)
+    bars = tuple(Bar(i.name, i.value, i.low, i.high) for i in told)
+    empty = "" if bars else f"Too few trials: about {needed(story.space)} configurations needed."
+    return Bars("Importance", Axis("share of the variation"), bars, empty=empty,
+                note="Share of the variation over the searched ranges that each explains, with a 90 % interval.")  # fmt: skip
+
+
+def _axis(p: Parameter, label: str) -> Axis:
+    if isinstance(p, Float | Int):
+        return Axis(label, "log" if p.log else "linear")
+    assert isinstance(p, Choice)
+    return Axis(label, "category", categories=[str(o) for o in p.options])
+
+
+def _slice(story: Story, name: str) -> Scatter:
+    p = story.space.parameters[name]
+    mine = [t for t in story.search if name in t.config and t.curve]
+    whole = [t for t in mine if t.step >= story.base.steps or t.status is Status.COMPLETED]
+    points = [
+        _slice_points(story, name, "to the end", whole),
+        _slice_points(story, name, "cut short", [t for t in mine if t not in whole]),
+    ]
+    chosen = story.base.config.get(name)
+    marks = (
+        [Mark("x", float(chosen), "chosen")] if isinstance(chosen, int | float) and not isinstance(p, Choice) else []
+    )
+    return Scatter(name, _axis(p, name), Axis(story.goal.metric), [q for q in points if q.x], marks=tuple(marks),
+                   shade="trial", empty=_empty(len(mine)))  # fmt: skip
+
+
+def _slice_points(story: Story, name: str, label: str, trials: Sequence[Trial]) -> Points:
+    x = [str(t.config[name]) if isinstance(story.space.parameters[name], Choice) else t.config[name] for t in trials]
+    y = [t.value(story.goal) for t in trials]
+    numbers = [t.number for t in trials]
+    marker: Marker = "circle" if label == "to the end" else "ring"
+    return Points(label, x, y, [f"trial {n}" for n in numbers], numbers, marker)  # type: ignore[arg-type]
+
+
+def _parallel(story: Story) -> Parallel:
+    told = [t for t in story.search if math.isfinite(t.loss(story.goal))][:SHOWN_LINES]
+    names = story.space.names
+    axes = [_axis(story.space.parameters[n], n) for n in names] + [Axis(story.goal.metric)]
+    rows = []
+    for t in told:
+        cells = [t.config.get(n) for n in names]
+        shown = [None if c is None else str(c) if isinstance(story.space.parameters[n], Choice) else c
+                 for n, c in zip(names, cells, strict=True)]  # fmt: skip
+        rows.append([*shown, t.value(story.goal)])
+    return Parallel("Parallel coordinates", axes, rows, [f"trial {t.number}" for t in told],
+                    "higher" if story.goal.sign < 0 else "lower", empty=_empty(len(told)),
+                    note="Drag along an axis to keep the trials that pass there.")  # fmt: skip
+
+
+# the record
+
+
+def _record(story: Story) -> Iterable[Block]:
+    yield Heading("The record")
+    job = story.trials.notes.get("job", {})
+    command = job.get("command", "")
+    if command:
+        yield Code(f"cd {shlex.quote(str(job.get('cwd', '.')))}\n{command}", "The command that reproduces it")
+    told = {k: v for k, v in job.items() if k not in ("command", "argv", "cwd")}
+    rows = [(k, v if isinstance(v, str) else json.dumps(v)) for k, v in told.items()]
+    yield Table(
+        (Column("what"), Column("value", "code")), rows, title="Where it comes from", empty="" if rows else "Not noted."
+    )
+    yield Fold("All trials", (_all_trials(story),))
+
+
+def _all_trials(story: Story) -> Table:
+    goal = story.goal
+    names = list(dict.fromkeys(n for t in story.trials.values() for n in t.config))
+    numbers = ("trial", "steps", goal.metric, "seconds")
+    heads = ("trial", "round", "status", "steps", goal.metric, "seconds", *names, "note")
+    columns = [Column(h, "number" if h in numbers and h not in names else "text") for h in heads]
+    rows = []
+    for t in story.trials.values():
+        value = t.value(goal) if not t.context.final else t.value(Goal(f"train_{goal.metric}", goal.direction))
+        cells = [_shown(t.config[n]) if n in t.config else None for n in names]
+        said = t.failure.message.partition("\n")[0] if t.failure is not None else t.note
+        rows.append([t.number, t.round, t.status.value, t.step, value, t.seconds, *cells, said])
+    best = min(story.search, key=lambda t: t.loss(goal), default=None)
+    marked = (best.number,) if best is not None and math.isfinite(best.loss(goal)) else ()
+    return Table(columns, rows, marked=marked, note="The value of a final training is that on its training data.")
