@@ -22,7 +22,8 @@ class Severity(StrEnum):
 class Evidence:
     """What a check may look at: trials of the round (and earlier ones that count), the space and the goal.
 
-    ``steps`` is the length of a full training; ``train`` the name of the goal's metric on the training part, if reported.
+    ``steps`` is the length of a full training; ``train`` the name of the goal's metric on the training part, if
+    reported.
     """
 
     trials: Sequence[Trial]
