@@ -81,6 +81,26 @@ class Parameter(ABC):
     def snap(self, units: Array) -> Array:
         """``encode(decode(u))`` for an array of codes, any shape."""
 
+    @abstractmethod
+    def slices(self, units: Array) -> tuple[Array, Array]:
+        """Ends of the slice of [0, 1] whose codes all mean the same value, for codes of any shape; on a continuum
+        both are the code itself."""
+
+    @abstractmethod
+    def every(self) -> Array:
+        """Codes (size,) of all values in order; none on a continuum."""
+
+    def ladder(self, points: int = 0) -> list[Value]:
+        """Distinct values spread over the range: all of them where they are unordered or at most ``points`` (with 0:
+        all), else up to ``points`` of them, evenly on the scale."""
+        if self.size and (points < 1 or self.unordered or self.size <= points):
+            units = self.every()
+        elif self.size:
+            units = (np.arange(points) + 0.5) / points
+        else:
+            units = np.linspace(0.0, 1.0, points) if points > 1 else np.array([0.5])
+        return list(dict.fromkeys(self.decode(u) for u in units.tolist()))
+
     def as_dict(self) -> dict[str, Any]:
         """A JSON object that ``Space.from_dict`` reads back."""
         told = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
@@ -117,6 +137,7 @@ class _Number(Parameter):
         raw = np.exp(raw) if self.log else raw
         if self.step:
             raw = self.low + np.rint((raw - self.low) / self.step) * self.step
+        raw = np.where(units <= 0.0, self.low, np.where(units >= 1.0, self.high, raw))  # exp(log(x)) is not quite x
         return np.asarray(np.clip(raw, self.low, self.high), dtype=np.float64)
 
     def _to(self, values: Array) -> Array:
@@ -137,7 +158,16 @@ class _Number(Parameter):
         return self.low - slack <= value <= self.high + slack
 
     def snap(self, units: Array) -> Array:
-        return self._to(self._at(units)) if self.step else np.clip(units, 0.0, 1.0)
+        return self._to(self._at(units)) if self.size else np.clip(units, 0.0, 1.0)
+
+    def slices(self, units: Array) -> tuple[Array, Array]:
+        if self.size == 0:
+            return units, units
+        half, at = 0.5 * (self.step or 1), self._at(units)
+        return self._to(at - half), self._to(at + half)
+
+    def every(self) -> Array:
+        return self._to(np.asarray(self.low + np.arange(self.size) * (self.step or 1.0), dtype=np.float64))
 
     def problems(self, where: str) -> list[Problem]:
         found = [p for side in ("low", "high") for p in self._bound_problems(where, side)]
@@ -290,9 +320,6 @@ class Int(_Number):
             np.clip(self.low + np.floor((raw - self.low) / step + 0.5) * step, self.low, self.high), dtype=np.float64
         )
 
-    def snap(self, units: Array) -> Array:
-        return self._to(self._at(units))
-
     def decode(self, unit: float) -> Value:
         return int(self._at(np.float64(unit)))  # type: ignore[arg-type]
 
@@ -378,7 +405,16 @@ class Choice(Parameter):
         return self._values.at(value) >= 0
 
     def snap(self, units: Array) -> Array:
-        return np.asarray((np.clip(np.floor(units * self.size), 0, self.size - 1) + 0.5) / self.size)
+        return np.asarray((self._slot(units) + 0.5) / self.size)
+
+    def slices(self, units: Array) -> tuple[Array, Array]:
+        return self._slot(units) / self.size, (self._slot(units) + 1) / self.size
+
+    def every(self) -> Array:
+        return (np.arange(self.size) + 0.5) / self.size
+
+    def _slot(self, units: Array) -> Array:
+        return np.clip(np.floor(units * self.size), 0, self.size - 1)
 
     def as_dict(self) -> dict[str, Any]:
         if isinstance(self.options, Mapping):
@@ -547,6 +583,7 @@ class Space:
         self.parameters: Mapping[str, Parameter] = {}
         self.constants: Mapping[str, Value] = {}
         self.conditions: Conditions = {}
+        self._ordered: tuple[str, ...] = ()
         self.axes: tuple[Axis, ...] = ()
         self._arrange(flat, rules)
 
@@ -577,6 +614,7 @@ class Space:
                 masks = ((columns[p], _mask(parameters[p], ok)) for p, ok in when.items() if p in columns)
                 axes.append(Axis(name, item, tuple(masks)))
         self.parameters, self.constants, self.conditions, self.axes = parameters, constants, kept, tuple(axes)
+        self._ordered = tuple(_parents_first({**parameters, **constants}, kept))
 
     # what there is
 
@@ -595,9 +633,7 @@ class Space:
         """How many distinct configurations there are; infinite with a continuous axis."""
         if any(a.parameter.size == 0 for a in self.axes):
             return math.inf
-        if not any(a.when for a in self.axes):
-            return math.prod(a.parameter.size for a in self.axes)
-        return float(sum(1 for _ in self.grid()))
+        return _count(list(range(self.dim)), [(a.parameter.size, dict(a.when)) for a in self.axes])
 
     @property
     def default(self) -> dict[str, Value]:
@@ -687,14 +723,11 @@ class Space:
 
     def grid(self, points: int = 0) -> Iterator[dict[str, Value]]:
         """Every configuration, with ``points`` values on an axis that has more. Raises SpaceError if endless."""
-        ladders: dict[str, list[Value]] = {}
         for name, p in self.parameters.items():
             if p.size == 0 and points < 1:
                 raise SpaceError("a continuous axis has no finite grid", where=name, fix="give points or a step")
-            every = p.size if p.size and (points < 1 or p.unordered or p.size <= points) else points
-            units = (np.arange(every) + 0.5) / every if p.size else np.linspace(0.0, 1.0, every) if every > 1 else [0.5]
-            ladders[name] = list(dict.fromkeys(p.decode(float(u)) for u in units))
-        yield from self._walk(list(self._order()), ladders, {})
+        ladders = {name: p.ladder(points) for name, p in self.parameters.items()}
+        yield from self._walk(self._order(), ladders, {})
 
     def _walk(
         self, names: Sequence[str], ladders: Mapping[str, list[Value]], config: dict[str, Value]
@@ -709,9 +742,9 @@ class Space:
         for value in ladders.get(name, [self.constants.get(name)]):
             yield from self._walk(rest, ladders, config | {name: value})
 
-    def _order(self) -> Iterator[str]:
+    def _order(self) -> tuple[str, ...]:
         """Parameters and constants so that parents come first."""
-        yield from _parents_first({**self.parameters, **self.constants}, self.conditions)
+        return self._ordered
 
     def _fill(self, value: Any) -> dict[str, Value]:
         config: dict[str, Value] = {}
@@ -846,6 +879,43 @@ def _index(parameter: Parameter, units: Array) -> npt.NDArray[np.int64]:
     if isinstance(parameter, _Number):
         return np.rint((parameter._at(units) - parameter.low) / (parameter.step or 1)).astype(np.int64)
     return np.clip((units * parameter.size).astype(np.int64), 0, parameter.size - 1)
+
+
+_Rules = Mapping[int, npt.NDArray[np.bool_]]
+
+
+def _count(columns: Sequence[int], axes: Sequence[tuple[int, _Rules]]) -> int:
+    """How many ways there are to fill the columns, which are in the order of ``Space.axes`` (parents first).
+
+    ``axes`` holds each one's number of values and what it asks of its parents. Parts that do not depend on each other
+    are counted apart and multiplied.
+    """
+    total = 1
+    for part in _parts(columns, axes):
+        root, below = part[0], part[1:]
+        if not below:
+            total *= axes[root][0]
+            continue
+        ways = 0
+        told = np.array([axes[c][1].get(root, np.ones(axes[root][0], dtype=bool)) for c in below])
+        alike, repeats = np.unique(told, axis=1, return_counts=True)
+        for allowed, times in zip(alike.T, repeats.tolist(), strict=True):
+            gone: set[int] = set()
+            for column, ok in zip(below, allowed, strict=True):
+                if not ok or any(p in gone for p in axes[column][1]):
+                    gone.add(column)
+            ways += times * _count([c for c in below if c not in gone], axes)
+        total *= ways
+    return total
+
+
+def _parts(columns: Sequence[int], axes: Sequence[tuple[int, _Rules]]) -> list[list[int]]:
+    """The columns parted so that no condition runs between two parts; each keeps the order."""
+    parts: list[list[int]] = []
+    for column in columns:
+        joined = [p for p in parts if any(parent in p for parent in axes[column][1])]
+        parts = [p for p in parts if p not in joined] + [sorted([c for p in joined for c in p] + [column])]
+    return parts
 
 
 def _mask(parent: Parameter, allowed: Sequence[Value]) -> npt.NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -44,11 +44,46 @@ class History:
         return len(self.number)
 
 
-@dataclass
-class _Row:
-    number: int
-    units: Array
-    trials: dict[int, Trial]
+class _Table:
+    """One row a configuration, kept up to date as trials are told, so that a suggestion need not read all again."""
+
+    def __init__(self, dim: int) -> None:
+        self.at: dict[str, int] = {}
+        self.trials: list[dict[int, tuple[int, float]]] = []
+        self.units = np.empty((16, dim))
+        self.facts = np.empty((16, 4))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.at
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def add(self, key: str, units: Array) -> None:
+        row = self.at[key] = len(self.at)
+        if row == len(self.units):
+            self.units = np.concatenate([self.units, np.empty_like(self.units)])
+            self.facts = np.concatenate([self.facts, np.empty_like(self.facts)])
+        self.units[row] = units
+        self.trials.append({})
+
+    def put(self, key: str, number: int, step: int, loss: float) -> None:
+        """A trial of the configuration came as far as ``step`` with ``loss``; replaces what it had told before."""
+        row = self.at[key]
+        told = self.trials[row]
+        told[number] = (step, loss)
+        # repeats on smaller budgets say something else: only the furthest count
+        budget = max(s for s, _ in told.values())
+        sound = [told[k][1] for k in sorted(told) if told[k][0] == budget and math.isfinite(told[k][1])]
+        mean = sum(sound) / len(sound) if sound else math.inf
+        self.facts[row] = min(told), mean, budget, len(sound)
+
+    def history(self) -> History:
+        n = len(self)
+        order = np.argsort(self.facts[:n, 0], kind="stable")
+        number, y, budget, repeats = self.facts[order].T
+        whole = (number.astype(np.int64), budget.astype(np.int64), repeats.astype(np.int64))
+        return History(whole[0], self.units[order], y, whole[1], np.isfinite(y), whole[2])
 
 
 class Sampler(ABC):
@@ -56,7 +91,7 @@ class Sampler(ABC):
 
     def __init__(self, space: Space, goal: Goal, seed: int = 0) -> None:
         self.space, self.goal, self.seed = space, goal, seed
-        self._rows: dict[str, _Row] = {}
+        self._table = _Table(space.dim)
         self._history: History | None = None
 
     @final
@@ -70,9 +105,9 @@ class Sampler(ABC):
             if config is None or not (trial.curve or trial.status is Status.FAILED):
                 continue
             key = config_key(config)
-            if key not in self._rows:
-                self._rows[key] = _Row(trial.number, self.space.encode([config])[0], {})
-            self._rows[key].trials[trial.number] = trial
+            if key not in self._table:
+                self._table.add(key, self.space.encode([config])[0])
+            self._table.put(key, trial.number, trial.step, trial.loss(self.goal))
             self._history = None
 
     @final
@@ -84,16 +119,16 @@ class Sampler(ABC):
         waiting = [c for c in (self.space.adapt(p) for p in pending) if c is not None]
         units = self.space.encode(waiting)
         rng = np.random.default_rng([self.seed, first])
-        drawn = self.propose(n, first, self.history, units, rng)
+        drawn = self.space.mask(self.propose(n, first, self.history, units, rng)[:n])
         taken = {config_key(c) for c in waiting}
-        return self._distinct(self.space.decode(self.space.mask(drawn)) if len(drawn) else [], taken, rng)
+        return self._distinct(self.space.decode(drawn) if len(drawn) else [], taken, first)
 
     @property
     @final
     def history(self) -> History:
         """What has been told, as arrays."""
         if self._history is None:
-            self._history = self._table()
+            self._history = self._table.history()
         return self._history
 
     @abstractmethod
@@ -103,48 +138,29 @@ class Sampler(ABC):
         ``first`` is the number of the first new trial, ``pending`` (q, dim) the codes of what is running.
         """
 
-    def _table(self) -> History:
-        rows = sorted(self._rows.values(), key=lambda r: r.number)
-        n = len(rows)
-        y, budget = np.full(n, np.inf), np.zeros(n, dtype=np.int64)
-        repeats = np.zeros(n, dtype=np.int64)
-        for i, row in enumerate(rows):
-            # repeats on smaller budgets say something else: only the furthest count
-            budget[i] = max(t.step for t in row.trials.values())
-            losses = [t.loss(self.goal) for t in row.trials.values() if t.step == budget[i]]
-            sound = [x for x in losses if math.isfinite(x)]
-            repeats[i] = len(sound)
-            if sound:
-                y[i] = sum(sound) / len(sound)
-        return History(
-            number=np.array([r.number for r in rows], dtype=np.int64),
-            X=np.array([r.units for r in rows], dtype=np.float64).reshape(n, self.space.dim),
-            y=y,
-            budget=budget,
-            feasible=np.isfinite(y),
-            repeats=repeats,
-        )
+    def _distinct(self, configs: Sequence[Config], taken: set[str], first: int) -> list[Config]:
+        """The configurations with repetitions replaced by random ones, as long as there are any that are new.
 
-    def _distinct(self, configs: Sequence[Config], taken: set[str], rng: np.random.Generator) -> list[Config]:
-        """The configurations with repetitions replaced by random ones, as long as there are any that are new."""
+        What replaces a proposal depends on its trial's number, not on its place in the batch.
+        """
         out: list[Config] = []
-        known = taken | set(self._rows)
-        for config in configs:
-            for _ in range(REDRAWS):
-                if config_key(config) not in known:
-                    break
-                config = self.space.decode(rng.random((1, self.space.dim)))[0]  # noqa: PLW2901
-            else:
-                left = self._left_over(known)
-                if left is None:
-                    break
-                config = left  # noqa: PLW2901
-            known.add(config_key(config))
+        for i, proposal in enumerate(configs):
+            config = next((c for c in self._instead(proposal, taken, first + i) if not self._known(c, taken)), None)
+            if config is None:
+                break
+            taken.add(config_key(config))
             out.append(config)
         return out
 
-    def _left_over(self, known: set[str]) -> Config | None:
-        """Some configuration of a finite space that is not known yet; None when there is none."""
-        if math.isinf(self.space.size):
-            return self.space.decode(np.random.default_rng([self.seed, len(known)]).random((1, self.space.dim)))[0]
-        return next((c for c in self.space.grid() if config_key(c) not in known), None)
+    def _known(self, config: Config, taken: set[str]) -> bool:
+        key = config_key(config)
+        return key in taken or key in self._table
+
+    def _instead(self, proposal: Config, taken: set[str], number: int) -> Iterator[Config]:
+        """The proposal, random configurations, and at last a walk through all there are."""
+        yield proposal
+        rng = np.random.default_rng([self.seed, number, REDRAWS])
+        for _ in range(REDRAWS):
+            yield self.space.decode(rng.random((1, self.space.dim)))[0]
+        # a grid with more points on an axis than there are known configurations holds a new one, if any exists
+        yield from self.space.grid(len(taken) + len(self._table) + 2)

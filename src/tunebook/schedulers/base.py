@@ -68,3 +68,43 @@ class Scheduler(ABC):
     def settled(self, trial: Trial) -> Status:
         """What a trial is that reached its ``until``: PAUSED or COMPLETED."""
         return Status.COMPLETED if trial.step >= self.steps else Status.PAUSED
+
+    def expected_steps(self, n: int) -> int:
+        """Steps that ``n`` trials take in all if none of them fails; of help when a budget is planned."""
+        return n * self.steps
+
+
+def arrived(trial: Trial, rung: int) -> bool:
+    """Whether what the trial has to say about step ``rung`` is known: it is over, rests there, or has gone beyond."""
+    beyond = trial.status is Status.PAUSED or trial.until > rung
+    return trial.status.over or (trial.step >= rung and beyond)
+
+
+def rungs(steps: int, eta: int, r_min: int | None = None) -> tuple[int, ...]:
+    """Steps at which trials are compared: ``r_min * eta**k``, and at last ``steps``.
+
+    ``r_min`` is steps/16 if not given: ranks after less training say little. A rung so close to the end that stopping
+    there would save less than the factor sqrt(eta) is left out. Raises SettingError.
+
+    >>> rungs(50, 3)
+    (3, 9, 27, 50)
+    >>> rungs(30, 3, r_min=1)
+    (1, 3, 9, 30)
+    """
+    if isinstance(eta, bool) or not isinstance(eta, int) or eta < 2:
+        raise SettingError("eta must be a whole number above 1", where="eta", got=repr(eta), fix="eta=3")
+    first = max(1, round(steps / 16)) if r_min is None else r_min
+    if isinstance(first, bool) or not isinstance(first, int) or not 1 <= first <= steps:
+        raise SettingError("r_min must be a step of the training", where="r_min", got=repr(r_min),
+                           expected=f"1 to {steps}")  # fmt: skip
+    out: list[int] = []
+    while first * first * eta <= steps * steps or not out:
+        out.append(first)
+        first *= eta
+    return (*out, steps) if out[-1] < steps else tuple(out)
+
+
+def ranked(trials: Sequence[Trial], goal: Goal, rung: int) -> list[Trial]:
+    """The trials that did not fail, best first by what they had reached at ``rung``; ties by number."""
+    sound = [t for t in trials if t.status is not Status.FAILED]
+    return sorted(sound, key=lambda t: (t.loss(goal, upto=rung), t.number))
