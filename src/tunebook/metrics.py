@@ -138,11 +138,12 @@ class Metric:
 
         NaN where a prediction is NaN: the model has diverged, and that is not an error of the caller.
         """
-        if np.isnan(predicted).any():
+        given = np.asarray(predicted)
+        if given.dtype.kind == "f" and np.isnan(given).any():
             return math.nan
-        if self.needs == "labels" and np.ndim(predicted) == 2:
-            predicted = np.argmax(predicted, axis=1)
-        return self.function(truth, predicted)
+        if self.needs == "labels" and given.ndim == 2:
+            given = given.argmax(axis=1)
+        return self.function(truth, given)
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -51,29 +52,38 @@ def from_arrays(
     return Dataset(inputs, targets, settled, task, labels, name=name, notes=(*notes, *more))
 
 
-def load_arrays(path: str | Path, *, kind: Kind | Literal["auto"] = "auto") -> Dataset:
+def load_arrays(path: str | Path, *, kind: Kind | Literal["auto"] = "auto", memory: int | None = None) -> Dataset:
     """A data set from an npz file with x/y, X/y, inputs/targets, or x_train/y_train/x_test/y_test.
 
     The last form fixes the test part. Also reads what ``save_arrays`` wrote. Pickled objects are refused.
+    ``memory`` is the number of bytes that may be used; default: what is free.
 
     Raises DataError for a file that is missing, damaged, larger than memory or without such arrays.
     """
     path = existing_file(path, "npz file")
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            "not an npz file, or a damaged one",
+            where=str(path),
+            expected="arrays written by numpy.savez",
+            fix="numpy.savez(path, x=inputs, y=targets)",
+        )
+    _check_size(path, memory)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            _check_size(path)
-            return _from_npz(dict(stored.items()), kind, path)
-    except zipfile.BadZipFile as error:
-        raise DataError("not an npz file, or a damaged one", where=str(path), got=str(error)) from error
-    except (ValueError, OSError, EOFError, AttributeError) as error:
-        pickled = "allow_pickle" in str(error) or "pickled" in str(error)
+            arrays = dict(stored.items())
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise DataError("the npz file is damaged", where=str(path), got=str(error)) from error
+    except ValueError as error:
+        pickled = "allow_pickle" in str(error)
         raise DataError(
-            "the file holds pickled objects, or is no npz file" if pickled else "the npz file cannot be read",
+            "the file holds pickled objects" if pickled else "the npz file cannot be read",
             where=str(path),
-            got=type(error).__name__,
-            expected="numeric arrays written by numpy.savez",
+            got="" if pickled else str(error)[:120],
+            expected="arrays of numbers or texts written by numpy.savez",
             fix="numpy.savez(path, x=inputs, y=targets) with arrays of numbers, not of objects",
         ) from error
+    return _from_npz(arrays, kind, path)
 
 
 def save_arrays(dataset: Dataset, path: str | Path) -> Path:
@@ -268,10 +278,10 @@ def _saved(stored: dict[str, Array]) -> Dataset:
     )
 
 
-def _check_size(path: Path) -> None:
+def _check_size(path: Path, memory: int | None) -> None:
     with zipfile.ZipFile(path) as archive:
         needed = sum(entry.file_size for entry in archive.infolist())
-    free = available_memory()
+    free = available_memory() if memory is None else memory
     if needed > free:
         raise DataError(
             "the arrays are larger than the memory that is free",

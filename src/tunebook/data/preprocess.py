@@ -19,7 +19,8 @@ class Preprocessor:
     """Fills missing values, then maps x to (x - center) * gain, per feature or channel.
 
     fill     median of the training rows of each feature (tables; else unused)
-    center   mean of the training rows: one number a feature (table) or channel (image, sequence)
+    center   mean of the training rows: one number a feature (table) or channel (image, sequence);
+             a sequence (n, length) has one channel
     gain     1 / standard deviation, and 0 for a feature that does not vary in the training rows: it carries
              nothing there, and an untrained weight on it would be noise elsewhere
     target_center, target_gain   the same for the target of a regression; 0 and 1 for a classification
@@ -60,7 +61,7 @@ class Preprocessor:
             medians[seen] = np.nanmedian(values[:, seen], axis=0)
             values = np.where(np.isnan(values), medians, values)
             fill = tuple(medians.tolist())
-        axes = _pooled_axes(values)
+        axes = _pooled_axes(values.ndim, dataset.kind)
         center = np.atleast_1d(values.mean(axis=axes))
         gain = _gain(np.atleast_1d(values.std(axis=axes)), center)
         return cls(dataset.kind, shape, fill, tuple(center.tolist()), tuple(gain.tolist()), *told)
@@ -109,13 +110,13 @@ class Preprocessor:
         return cls(**told)
 
 
-def _pooled_axes(values: Array) -> tuple[int, ...]:
-    """Axes to average over: all but the features of a table (n, f) or the channels of (n, c, ...).
+def _pooled_axes(ndim: int, kind: Kind) -> tuple[int, ...]:
+    """Axes to average over: all but the features of a table or the channels; a (n, length) signal is one channel.
 
-    >>> _pooled_axes(np.zeros((9, 3, 8, 8)))
-    (0, 2, 3)
+    >>> _pooled_axes(4, "image"), _pooled_axes(2, "table"), _pooled_axes(2, "sequence")
+    ((0, 2, 3), (0,), (0, 1))
     """
-    return tuple(axis for axis in range(values.ndim) if axis != 1)
+    return tuple(axis for axis in range(ndim) if axis != 1 or (ndim == 2 and kind == "sequence"))
 
 
 def _gain(std: Array, center: Array) -> Array:
