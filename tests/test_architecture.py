@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "tunebook"
 ROOT = "the package root"
 
 LADDER = (  # lowest row first
-    ("errors",),
+    ("errors", "faults"),
     ("space",),
     ("trial",),
     ("objective", "metrics", "data"),
@@ -19,7 +19,7 @@ LADDER = (  # lowest row first
     ("executors", "training", "playbook"),
     ("study", "report", "learners"),
     ("interop",),
-    ("tune",),
+    ("jobs",),
     ("cli", "web", "testing"),
     (ROOT,),
 )

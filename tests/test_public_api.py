@@ -20,9 +20,9 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def reexports() -> list[str]:
-    """The names that ``__init__.py`` takes as ``from .module import X as X``."""
+    """The names that ``__init__.py`` takes as ``from tunebook.module import X as X``, at once or for type checkers."""
     tree = ast.parse(Path(tunebook.__file__).read_text("utf-8"))
-    aliases = [a for node in tree.body if isinstance(node, ast.ImportFrom) and node.level for a in node.names]
+    aliases = [a for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for a in node.names]
     return [a.asname for a in aliases if a.asname == a.name]
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from tunebook.errors import FailingStudy, SettingError, StudyMismatch
 from tunebook.executors.base import Executor
+from tunebook.faults import point
 from tunebook.objective import Run, check_measurement
 from tunebook.samplers.base import Sampler
 from tunebook.schedulers.base import Scheduler, Verdict
@@ -59,8 +60,14 @@ GRACE_SECONDS = 30.0
 Listener = Callable[[Sequence[Event], Trials], None]
 
 
-class Interrupted(KeyboardInterrupt):
-    """The study was asked to stop; what was measured is in the record, and it can be resumed."""
+class Interrupted(SystemExit):
+    """The study was asked to stop; what was measured is in the record, and it can be resumed.
+
+    Left alone it ends the process with code 130, without a traceback.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(130)
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,9 @@ class Study:
 
     def _record(self, events: Sequence[Event]) -> None:
         if events:
+            point()
             self.store.append(events)
+            point()
             if self.listener is not None:
                 self.listener(events, self.trials)
 
@@ -336,6 +345,7 @@ class _Loop:
             if isinstance(event, Launched):
                 self.running.add(event.number)
                 self.executor.submit(self._as_run(self.study.trials[event.number]))
+                point()
 
     def _as_run(self, trial: Trial) -> Run:
         folder = self.study.folder / "trials" / str(trial.number)

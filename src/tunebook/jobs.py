@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from tunebook.errors import DataError, SettingError, nearest
 from tunebook.executors.base import Executor
@@ -169,6 +169,18 @@ class Result:
     model: Path | None = None
     test: TestLook | None = None
 
+    def __str__(self) -> str:
+        """What a person wants to read first."""
+        says = [self.chapters[-1].conclusion.stop] if self.chapters[-1].conclusion.stop else []
+        confirmed = [c.conclusion.says for c in self.chapters if c.stage == "confirm"]
+        says += confirmed[-1] if confirmed else ["Nothing was confirmed: the budget was too small."]
+        lines = [*says, "", *(f"  {k} = {v!r}" for k, v in self.config.items()), ""]
+        if self.test is not None:
+            lines += [f"test {n}: {v:.4g} (95 % interval {low:.4g} to {high:.4g})"
+                      for n, (v, low, high) in self.test.metrics.items()]  # fmt: skip
+        lines += [f"report: {self.report}"] + ([f"model:  {self.model}"] if self.model else [])
+        return "\n".join(lines)
+
 
 def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Options]) -> Result:
     """Play the playbook on one's own objective; returns the confirmed configuration and the report.
@@ -196,7 +208,7 @@ def tune_model(
     """
     from tunebook.data import DataRef, LockedTest, Split, open_dataset  # noqa: PLC0415  (keeps `import tunebook` light)
     from tunebook.learners import learner_named  # noqa: PLC0415
-    from tunebook.metrics import chance_level  # noqa: PLC0415
+    from tunebook.metrics import METRICS, chance_level  # noqa: PLC0415
 
     settings = settings_of(options)
     reference = DataRef.parse(data).pinned()
@@ -208,7 +220,9 @@ def tune_model(
     parts = split.parts(dataset)
     space = space or learner.space(dataset)
     objective = learner.objective(str(reference), split, goal, settings.steps)
-    chance = chance_level(dataset.targets[parts.train], dataset.task) if goal.metric == "accuracy" else None
+    known = goal.metric in METRICS
+    learned_from, scored = dataset.targets[parts.train], dataset.targets[parts.valid]
+    chance = chance_level(scored, dataset.task, goal.metric, learned_from) if known else None
     base = Base(space, space.default, goal, settings.steps, settings.trials, settings.seed, settings.seconds,
                 max(1, settings.capacity), chance=chance)  # fmt: skip
     stages: list[Stage] = [Baseline(), Explore(), Refine(), Exploit(), Confirm(), Finalize()]
@@ -251,6 +265,38 @@ class _opened:
 
     def __exit__(self, *about: Any) -> None:
         self.stack.__exit__(*about)
+
+
+def open_study(space: Space, goal: Goal, *, sampler: str = "tpe", steps: int = 1, seed: int = 0,
+               folder: str | Path = f"{RUNS}/study") -> Study:  # fmt: skip
+    """A study for people who own their loop: use it in a ``with`` block, ``ask`` for trials and ``tell`` what they gave.
+
+    The same call takes the study up where it is. Raises StudyBusy when another process drives it.
+    """
+    round = Round("search", "What is the best configuration?", space, goal, steps, 1, sampler)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    (Path(folder) / ".gitignore").write_text("*\n")
+    return _Begun(store_of(folder), folder, search_of(round, seed), seed)
+
+
+class _Begun(Study):
+    """A study whose one round is open for ask and tell as soon as it is entered."""
+
+    def __init__(self, store: Store, folder: Path | str, search: Search, seed: int) -> None:
+        super().__init__(store, folder, seed=seed)
+        self._begin_with = search
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.begin(self._begin_with)
+        return self
+
+
+def load(folder: Path | str) -> Any:
+    """A model that ``tune_model`` saved, ready to predict. Raises CheckpointError for a damaged or foreign folder."""
+    from tunebook.learners import load_model  # noqa: PLC0415
+
+    return load_model(Path(folder))
 
 
 def store_of(folder: Path | str, url: str | None = None) -> Store:
@@ -317,8 +363,13 @@ def _name(objective: Objective) -> str:
 def _same_data(study: Study, fingerprint: str) -> None:
     before = study.trials.notes["job"].get("fingerprint")
     if before != fingerprint:
-        raise DataError("the data is not what this study was started with", where=str(study.folder),
-                        got=fingerprint[:12], expected=str(before)[:12], fix="give the study another folder")  # fmt: skip
+        raise DataError(
+            "the data is not what this study was started with",
+            where=str(study.folder),
+            got=fingerprint[:12],
+            expected=str(before)[:12],
+            fix="give the study another folder",
+        )
 
 
 def _origin(settings: Settings) -> dict[str, Any]:

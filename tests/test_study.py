@@ -1,0 +1,272 @@
+"""The loop: what a study does with trials, budgets, failures, interruptions and resumption."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tunebook.errors import FailingStudy, SettingError, StudyBusy, StudyMismatch
+from tunebook.executors.serial import SerialExecutor
+from tunebook.executors.simulated import SimulatedExecutor
+from tunebook.objective import EarlyStop, objective
+from tunebook.samplers import GridSampler, QuasiSampler, TPESampler
+from tunebook.schedulers import AshaScheduler, FullScheduler, HalvingScheduler
+from tunebook.schedulers.base import Scheduler, Verdict
+from tunebook.space import Choice, Float, Int, Space
+from tunebook.stores.memory import MemoryStore
+from tunebook.stores.sql import SqlStore
+from tunebook.study import Interrupted, Search, Study
+from tunebook.trial import Ended, FailureKind, Goal, Launched, Measured, Measurement, Status
+
+GOAL = Goal("loss")
+SPACE = Space(x=Float(-5.0, 10.0), y=Float(0.0, 15.0))
+
+
+def branin(run):
+    """A curve that falls to the Branin function (Dixon and Szego 1978)."""
+    x, y = run.config["x"], run.config["y"]
+    b, c = 5.1 / (4 * math.pi**2), 5 / math.pi
+    value = (y - b * x**2 + c * x - 6) ** 2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
+    for step in range(1, run.until + 1):
+        yield Measurement(step, {"loss": value + 50 / step}, seconds=1.0)
+
+
+def search(sampler=QuasiSampler, scheduler=FullScheduler, steps=9, space=SPACE, round="search", **about):
+    return Search(round, space, GOAL, sampler(space, GOAL, 0), scheduler(GOAL, steps), **about)
+
+
+def table(trials):
+    """What must be equal between two runs of one study: everything but the clock."""
+    return [
+        (t.number, t.round, dict(t.config), t.context, t.status, t.until, [(m.step, dict(m.metrics)) for m in t.curve])
+        for t in trials.values()
+    ]
+
+
+def study_on(store, folder, executor, **about):
+    return Study(store, folder, executor, **about)
+
+
+@pytest.mark.parametrize("scheduler", [FullScheduler, HalvingScheduler, AshaScheduler])
+@pytest.mark.parametrize("sampler", [QuasiSampler, TPESampler])
+@pytest.mark.parametrize("capacity", [1, 4])
+def test_the_budget_is_exact_and_the_study_ends(tmp_path, sampler, scheduler, capacity):
+    with Study(MemoryStore(), tmp_path, SimulatedExecutor(branin, capacity)) as study:
+        trials = study.run(search(sampler, scheduler), 20)
+    assert len(trials) == 20
+    assert all(t.status in (Status.COMPLETED, Status.PAUSED) for t in trials.values())
+    assert any(t.step == 9 for t in trials.values())
+    assert trials.closed["search"].reason == "trials"
+
+
+def test_the_same_seed_gives_the_same_table_with_one_worker(tmp_path):
+    tables = []
+    for _ in range(2):
+        with Study(MemoryStore(), tmp_path, SimulatedExecutor(branin), seed=3) as study:
+            tables.append(table(study.run(search(TPESampler, AshaScheduler), 15)))
+    assert tables[0] == tables[1]
+
+
+def test_quasi_random_points_do_not_depend_on_parallelism(tmp_path):
+    points = []
+    for capacity in (1, 5):
+        with Study(MemoryStore(), tmp_path, SimulatedExecutor(branin, capacity)) as study:
+            points.append({tuple(t.config.values()) for t in study.run(search(), 16).values()})
+    assert points[0] == points[1]
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 7, 20, 40])
+def test_an_interrupted_study_ends_like_an_unbroken_one(tmp_path, after):
+    def run(store, stop_after=None):
+        seen = [0]
+
+        def listen(events, trials):
+            seen[0] += 1
+            if seen[0] == stop_after:
+                study.interrupt()
+
+        with Study(store, tmp_path, SimulatedExecutor(branin), seed=1, listener=listen) as study:
+            return table(study.run(search(TPESampler, HalvingScheduler), 9))
+
+    whole = run(MemoryStore())
+    store = MemoryStore()
+    with pytest.raises(Interrupted) as caught:
+        run(store, after)
+    assert caught.value.code == 130
+    assert run(store) == whole
+
+
+def test_a_study_is_given_more_trials_and_a_wider_space_later(tmp_path):
+    store = SqlStore(f"sqlite:///{tmp_path / 'book.db'}", "s")
+    with Study(store, tmp_path, SimulatedExecutor(branin)) as study:
+        first = study.run(search(TPESampler), 12)
+        assert len(first) == 12
+        assert len(study.run(search(TPESampler), 12)) == 12, "a closed round is not run again"
+    wider = Space(x=Float(-10.0, 15.0), y=Float(0.0, 15.0), extra=Choice(["a", "b"], default="b"))
+    with Study(SqlStore(f"sqlite:///{tmp_path / 'book.db'}", "s"), tmp_path, SimulatedExecutor(branin)) as study:
+        told = search(TPESampler, space=wider)
+        trials = study.run(told, 20)
+        assert len(trials) == 20
+        assert len(told.sampler.history) == 20, "trials of the narrower space keep counting"
+        assert [t.config.get("extra") for t in trials.values()][:12] == [None] * 12
+        assert all(wider.contains(t.config) for t in list(trials.values())[12:])
+        assert trials.opened["search"].space == wider.as_dict()
+
+
+def test_an_exhausted_space_ends_the_round(tmp_path):
+    space = Space(a=Int(1, 3), b=Choice(["u", "v"]))
+
+    def run(run):
+        yield Measurement(1, {"loss": run.config["a"]})
+
+    with Study(MemoryStore(), tmp_path, SimulatedExecutor(run, 2)) as study:
+        trials = study.run(search(GridSampler, steps=1, space=space), 50)
+    assert len(trials) == 6
+    assert trials.closed["search"].reason == "space"
+
+
+def test_time_ends_a_study_and_counts_over_sessions(tmp_path):
+    store = MemoryStore()
+    with Study(store, tmp_path, SimulatedExecutor(branin)) as study:
+        trials = study.run(search(), 100, seconds=30.0)
+    assert trials.closed["search"].reason == "time"
+    assert 29.0 <= trials.spent <= 31.0
+    n = len(trials)
+    with Study(store, tmp_path, SimulatedExecutor(branin)) as study:
+        assert len(study.run(search(), 100, seconds=30.0)) == n, "the time was spent"
+        trials = study.run(search(), 100, seconds=60.0)
+    assert 59.0 <= trials.spent <= 61.0 and len(trials) > n
+
+
+def test_a_second_driver_is_refused(tmp_path):
+    url = f"sqlite:///{tmp_path / 'book.db'}"
+    with Study(SqlStore(url, "s"), tmp_path), pytest.raises(StudyBusy, match=r"pid|process"):
+        Study(SqlStore(url, "s"), tmp_path).__enter__()
+
+
+def test_the_goal_of_a_study_cannot_change(tmp_path):
+    store = MemoryStore()
+    with Study(store, tmp_path, SimulatedExecutor(branin)) as study:
+        study.run(search(), 2)
+        other = Goal("loss", "maximize")
+        with pytest.raises(StudyMismatch, match="goal"):
+            study.run(Search("search", SPACE, other, QuasiSampler(SPACE, other), FullScheduler(other, 9)), 4)
+
+
+def test_failures_are_typed_and_do_not_stop_the_study(tmp_path):
+    def odd(run):
+        if run.trial % 4 == 1:
+            raise ValueError("a rare case")
+        if run.trial % 4 == 2:
+            yield Measurement(1, {"loss": math.nan})
+        if run.trial % 4 == 3:
+            yield Measurement(1, {"loss": 1.0})
+            return EarlyStop("flat")
+        yield Measurement(1, {"loss": 1.0})
+        yield Measurement(2, {"loss": 0.5})
+
+    with Study(MemoryStore(), tmp_path, SimulatedExecutor(odd)) as study:
+        trials = study.run(search(steps=2), 8)
+    kinds = [t.failure.kind if t.failure else t.status for t in trials.values()]
+    assert kinds == [Status.COMPLETED, FailureKind.USER_ERROR, FailureKind.DIVERGED, Status.STOPPED] * 2
+    assert trials[3].note == "flat"
+
+
+def test_the_circuit_breaker(tmp_path):
+    @objective
+    def broken(run):
+        raise KeyError("no such column")
+
+    with Study(MemoryStore(), tmp_path, SerialExecutor(broken)) as study:
+        with pytest.raises(FailingStudy, match="no such column"):
+            study.run(search(), 50)
+        assert len(study.trials) == 3
+
+
+class Stopping(Scheduler):
+    """Stops every trial at its second step."""
+
+    def plan(self, trials, free, left):
+        from tunebook.schedulers.base import Plan
+
+        return Plan(fresh=(self.steps,) * min(free, left))
+
+    def judge(self, trial, trials):
+        return Verdict.STOP if trial.step >= 2 else Verdict.GO
+
+
+def test_a_judged_trial_is_stopped(tmp_path):
+    with Study(MemoryStore(), tmp_path, SimulatedExecutor(branin)) as study:
+        trials = study.run(search(scheduler=Stopping), 5)
+    assert {t.status for t in trials.values()} == {Status.STOPPED}
+    assert all(2 <= t.step < 9 for t in trials.values())
+
+
+def test_ask_and_tell(tmp_path):
+    store = MemoryStore()
+    with Study(store, tmp_path) as study:
+        study.begin(search(TPESampler, steps=3))
+        a, b = study.ask(2)
+        assert a.config != b.config and a.until == 3
+        study.tell(a.number, step=1, loss=2.0)
+        assert study.tell(a.number, loss=1.0).status is Status.COMPLETED
+        assert study.tell(b.number, failed="the robot fell over").status is Status.FAILED
+        with pytest.raises(SettingError, match="open"):
+            study.tell(a.number, loss=3.0)
+    with Study(store, tmp_path) as study:
+        study.begin(search(TPESampler, steps=3))
+        assert len(study._begun().sampler.history) == 2
+        assert study.ask()[0].number == 2
+
+
+class Losing(SerialExecutor):
+    """Says of the first attempts at each trial that its worker was lost, after one measurement."""
+
+    def poll(self, timeout=1.0):
+        from tunebook.trial import Failure
+
+        events = super().poll(timeout)
+        out = []
+        for e in events:
+            if isinstance(e, Measured) and e.attempt <= self.attempts_lost and e.measurement.step == 2:
+                super().stop(e.number)
+                out.append(Ended(e.number, e.attempt, Status.FAILED, Failure(FailureKind.WORKER_LOST, "killed")))
+            else:
+                out.append(e)
+        return out
+
+
+@pytest.mark.parametrize(("lost", "status"), [(1, Status.COMPLETED), (3, Status.COMPLETED), (4, Status.FAILED)])
+def test_a_lost_worker_is_retried_three_times(tmp_path, lost, status):
+    executor = Losing(branin)
+    executor.attempts_lost = lost
+    with Study(MemoryStore(), tmp_path, executor) as study:
+        trials = study.run(search(), 1)
+    assert trials[0].status is status
+    steps = [m.step for m in trials[0].curve]
+    assert steps == (list(range(1, 10)) if status is Status.COMPLETED else [1])
+
+
+def test_the_log_never_holds_a_trial_without_a_target(tmp_path):
+    store = MemoryStore()
+    with Study(store, tmp_path, SimulatedExecutor(branin, 3)) as study:
+        study.run(search(scheduler=HalvingScheduler), 9)
+    events = store.read()
+    created = [i for i, e in enumerate(events) if type(e).__name__ == "Created"]
+    assert created and all(isinstance(events[i + 1], Launched) for i in created)
+
+
+@pytest.mark.parametrize("trials", [0, -1, 1.5, "100", True])
+def test_odd_budgets_are_refused(tmp_path, trials):
+    with Study(MemoryStore(), tmp_path, SerialExecutor(branin)) as study, pytest.raises(SettingError, match="trials"):
+        study.run(search(), trials)
+
+
+def test_runs_have_a_folder_of_their_own(tmp_path):
+    def writes(run):
+        (Path(run.folder) / "note.txt").write_text(str(run.trial))
+        yield Measurement(1, {"loss": 0.0})
+
+    with Study(MemoryStore(), tmp_path, SerialExecutor(writes)) as study:
+        study.run(search(steps=1), 2)
+    assert (tmp_path / "trials" / "1" / "note.txt").read_text() == "1"
