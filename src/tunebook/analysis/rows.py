@@ -20,8 +20,9 @@ class Rows:
 
     ``configs`` as seen in the space (``Space.adapt``); ``numbers`` the trials behind each row; ``X`` (n, dim) codes,
     NaN where inactive, beyond [0, 1] for configurations of an earlier, wider space; ``loss`` (n,) mean loss, inf
-    without a success; ``budget`` (n,) the furthest step, that of the longest trial for completed ones; ``place`` (n,)
-    rank from 1 (best): who was let go further is better, then the loss counts, failures share the last place.
+    without a success; ``budget`` (n,) the furthest step, that of the longest trial for those that are not paused;
+    ``place`` (n,) rank from 1 (best): who was let go further is better, then the loss counts, failures share the last
+    place.
     """
 
     configs: tuple[Config, ...]
@@ -88,7 +89,8 @@ _OPEN = (Status.RUNNING, Status.WAITING)
 
 def _standing(group: Group, goal: Goal, furthest: int) -> tuple[float, int]:
     """Mean loss at the furthest budget of a configuration, and that budget."""
-    reach = {t.number: furthest if t.status is Status.COMPLETED else t.step for t in group.trials}
+    # a paused trial could have gone on; one that was stopped is all that it will be, and its loss says so
+    reach = {t.number: t.step if t.status is Status.PAUSED else furthest for t in group.trials}
     most = max((t.context.fraction, reach[t.number]) for t in group.trials)
     losses = [t.loss(goal) for t in group.trials if (t.context.fraction, reach[t.number]) == most]
     sound = [x for x in losses if math.isfinite(x)]

@@ -23,7 +23,7 @@ class Evidence:
     """What a check may look at: trials of the round (and earlier ones that count), the space and the goal.
 
     ``steps`` is the length of a full training; ``train`` the name of the goal's metric on the training part, if
-    reported.
+    reported; ``chance`` what a predictor scores that does not look at its input, if known.
     """
 
     trials: Sequence[Trial]
@@ -31,6 +31,7 @@ class Evidence:
     goal: Goal
     steps: int = 1
     train: str | None = None
+    chance: float | None = None
 
 
 @dataclass(frozen=True)

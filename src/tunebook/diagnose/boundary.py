@@ -18,6 +18,7 @@ SURE = 0.9
 EDGE = 0.1
 DRAWS = 400
 LEAST_EFFECT = 0.05
+MOST_FAILURES = 0.3
 
 
 def boundary(evidence: Evidence) -> list[Finding]:
@@ -40,7 +41,7 @@ def boundary(evidence: Evidence) -> list[Finding]:
         for side in ("low", "high"):
             chance = outside(model, j, rows.X[top], side)
             crowd = crowding(rows.X[:, j], top, side)
-            if chance >= SURE and crowd[2] <= 0.5:
+            if chance >= SURE and crowd[2] <= 0.5 and not _fails(rows, j, side):
                 found.append((chance, _finding(evidence, rows, (j, side), top, (chance, *crowd))))
     return [f for _, f in sorted(found, key=lambda c: -c[0])]
 
@@ -68,6 +69,13 @@ def crowding(codes: Array, top: npt.NDArray[np.int64], side: str) -> tuple[int, 
         there, every = 1.0 - there, 1.0 - every
     k, share = int(np.sum(there <= 0.2)), float(np.mean(every <= 0.2))
     return k, len(there), float(binom.sf(k - 1, len(there), share))
+
+
+def _fails(rows: Rows, j: int, side: str) -> bool:
+    """Whether so many configurations fail at this end that there is nothing to be found beyond it."""
+    codes = rows.X[:, j]
+    near = codes >= 0.8 if side == "high" else codes <= 0.2
+    return bool(np.any(near)) and float(np.mean(~rows.feasible[near])) > MOST_FAILURES
 
 
 def _finding(

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunebook.analysis.curves import top
-from tunebook.analysis.rows import tabulate
 from tunebook.analysis.trend import slope, smooth, step_noise
+from tunebook.diagnose._curves import contenders, losses, trained
 from tunebook.diagnose.base import Evidence, Finding, Severity
-from tunebook.space import Array
-from tunebook.trial import Goal, Status, Trial
+from tunebook.trial import Goal, Trial
 
 NAME = "overfit"
 SHORTEST = 6
@@ -43,13 +41,6 @@ class Rise:
         return self.p < SURE and self.rise > TIMES * self.noise and self.rise > RELATIVE * self.gained
 
 
-def losses(trial: Trial, metric: str, goal: Goal) -> tuple[Array, Array]:
-    """Steps (s,) and losses (s,) of a metric that runs in the goal's direction, finite ones only."""
-    told = [(m.step, goal.loss(m.metrics[metric])) for m in trial.curve if metric in m.metrics]
-    sound = np.array([(s, v) for s, v in told if math.isfinite(v)], dtype=np.float64).reshape(-1, 2)
-    return sound[:, 0], sound[:, 1]
-
-
 def rise(trial: Trial, goal: Goal) -> Rise | None:
     """The rise of the validation loss after its minimum; None for a curve of fewer than 6 points.
 
@@ -77,11 +68,7 @@ def overfit(evidence: Evidence) -> list[Finding]:
     With a training metric in the evidence, a rise counts only where the training loss kept falling meanwhile.
     """
     goal = evidence.goal
-    whole = [t for t in evidence.trials if t.curve and t.status is not Status.FAILED and not t.context.final]
-    if not whole:
-        return []
-    rows = tabulate(whole, evidence.space, goal)
-    best = top(whole, evidence.space, goal, max(5, round(0.1 * len(rows))))
+    whole, best = trained(evidence), contenders(evidence)
     judged = [(t, r) for t in best if (r := rise(t, goal)) is not None]
     bad = [(t, r) for t, r in judged if r.clear and _still_learning(t, evidence, r)]
     if judged and len(bad) > 0.5 * len(judged):
