@@ -140,8 +140,25 @@ def test_leaks_are_counted():
     assert twins > 0
     assert leaks(data, parts)[1].startswith(f"{twins} of {len(parts.test)} rows of the test part")
     assert leaks(classification([30, 30]), Split().parts(classification([30, 30]))) == ()
-    negative = Dataset(np.array([[0.0], [-0.0]] * 10), np.arange(20) % 2, "table", "classification", ("a", "b"))
-    assert len(leaks(negative, Split().parts(negative))) == 2
+
+
+def test_a_negative_zero_is_a_zero_to_leaks():
+    labels = np.arange(40) % 2
+    rows = Split(seed=0).parts(Dataset(np.arange(40.0)[:, None], labels, "table", "classification", ("a", "b"))).test
+    inputs = np.arange(40.0)[:, None]
+    inputs[np.setdiff1d(np.arange(40), rows)[0]] = 0.0
+    inputs[rows] = -0.0
+    data = Dataset(inputs, labels, "table", "classification", ("a", "b"))
+    parts = Split(seed=0).parts(data)
+    assert 0.0 in inputs[parts.train]
+    assert leaks(data, parts)[-1].startswith("8 of 8 rows of the test part")
+
+
+def test_classes_of_one_row_all_go_to_the_training_part():
+    data = classification([50] + [1] * 20)
+    parts = Split(seed=0).parts(data)
+    assert set(range(21)) <= set(data.targets[parts.train].tolist())
+    assert len(parts.valid) + len(parts.test) >= 20
 
 
 def test_a_rare_class_goes_to_the_training_part_and_is_told():
