@@ -23,6 +23,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+MOST_TOLD = 20
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -45,7 +47,7 @@ class Problem:
             lines.append("  " + "; ".join(t for t in told if t))
         if self.fix:
             lines.append(f"  try: {self.fix}")
-        return "\n".join(lines)
+        return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 
 class TunebookError(Exception):
@@ -57,7 +59,9 @@ class TunebookError(Exception):
         if isinstance(problem, str):
             problem = Problem(problem, **about)
         self.problems: tuple[Problem, ...] = (problem,) if isinstance(problem, Problem) else tuple(problem)
-        super().__init__("\n".join(str(p) for p in self.problems))
+        told = [str(p) for p in self.problems[:MOST_TOLD]]
+        more = len(self.problems) - len(told)
+        super().__init__("\n".join([*told, f"... and {more:,} more problems"] if more else told))
 
     def __reduce__(self) -> tuple[type[TunebookError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
@@ -136,3 +140,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = [str(k) for k in known]
     close = difflib.get_close_matches(word, names, n=1)
     return f"did you mean {close[0]!r}?" if close else "one of: " + ", ".join(names)
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value as it is shown in an error: its repr in one line, cut to ``most`` characters.
+
+    >>> shown("a" * 100, most=9)
+    "'aaaa ..."
+    """
+    try:
+        text = repr(value)
+    except Exception as odd:  # noqa: BLE001  (what cannot be shown must not hide what is wrong with it)
+        text = f"a {type(value).__name__} whose repr raises {type(odd).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 4] + " ..."

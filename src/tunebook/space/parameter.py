@@ -1,0 +1,399 @@
+"""The kinds of hyperparameters, each with its scale: ``codes`` maps values to [0, 1], ``values`` back.
+
+A discrete parameter's values are numbered from 0, and each owns a slice of [0, 1]: ``index`` says whose slice a code is
+in, ``nth`` which value that is. On a linear scale the slices are equal, so a uniform code is a uniform value.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from tunebook.errors import Problem, SpaceError, nearest, shown
+from tunebook.space import rules
+
+Value = bool | int | float | str | None
+Config = Mapping[str, Value]
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+
+class Parameter(ABC):
+    """One hyperparameter's range."""
+
+    type: ClassVar[str]
+    default: Value
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many distinct values there are; 0 for a continuum."""
+
+    @property
+    @abstractmethod
+    def unordered(self) -> bool:
+        """True where neighbouring codes mean nothing (categories)."""
+
+    @property
+    @abstractmethod
+    def start(self) -> Value:
+        """The declared default, or the middle of the range (the first option of a choice)."""
+
+    @abstractmethod
+    def values(self, units: Array) -> list[Value]:
+        """The values at codes (n,) in [0, 1]; what lies outside is clipped."""
+
+    @abstractmethod
+    def codes(self, values: Sequence[Value]) -> Array:
+        """The codes (n,) of values: in [0, 1] inside the range, beyond it outside (numbers only).
+
+        Raises SpaceError for a value that has no code: an unknown option, text for a number, a fraction for an Int, a
+        number <= 0 on a log scale.
+        """
+
+    @abstractmethod
+    def index(self, units: Array) -> Index:
+        """Which of a discrete parameter's values each code (n,) stands for, from 0."""
+
+    @abstractmethod
+    def nth(self, index: Index) -> list[Value]:
+        """A discrete parameter's values by their number."""
+
+    @abstractmethod
+    def snap(self, units: Array) -> Array:
+        """``encode(decode(u))`` for an array of codes, any shape."""
+
+    @abstractmethod
+    def slices(self, units: Array) -> tuple[Array, Array]:
+        """Ends of the slice of [0, 1] whose codes all mean the same value, for codes of any shape; on a continuum
+        both are the code itself."""
+
+    @abstractmethod
+    def contains(self, value: Value) -> bool:
+        """Whether the value is one of the parameter's."""
+
+    @abstractmethod
+    def admits(self, value: Value) -> bool:
+        """Whether the value has a code, inside the range or beyond it."""
+
+    @abstractmethod
+    def problems(self, where: str) -> list[Problem]:
+        """All that is wrong with the declaration; empty when it is sound."""
+
+    @final
+    def decode(self, unit: float) -> Value:
+        """The value at ``unit`` in [0, 1]; what lies outside is clipped."""
+        return self.values(np.array([unit], dtype=np.float64))[0]
+
+    @final
+    def encode(self, value: Value) -> float:
+        """The code of one value; see ``codes``."""
+        return float(self.codes([value])[0])
+
+    @final
+    def every(self) -> Array:
+        """Codes (size,) of all values in order; none on a continuum."""
+        return self.codes(self.nth(np.arange(self.size)))
+
+    @final
+    def ladder(self, points: int = 0) -> list[Value]:
+        """Distinct values spread over the range: all of them where they are unordered or at most ``points`` (with 0:
+        all), else up to ``points`` of them, evenly on the scale."""
+        if self.size and (points < 1 or self.unordered or self.size <= points):
+            return self.nth(np.arange(self.size))
+        if self.size:
+            units = (np.arange(points) + 0.5) / points
+        else:
+            units = np.linspace(0.0, 1.0, points) if points > 1 else np.array([0.5])
+        return list(dict.fromkeys(self.values(units)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON object that ``Space.from_dict`` reads back."""
+        told = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {"type": self.type} | {k: v for k, v in told.items() if v is not None and v is not False}
+
+    def __repr__(self) -> str:
+        needed = [f.name for f in fields(self) if f.default is MISSING]  # type: ignore[arg-type]
+        told = [repr(list(v) if isinstance(v, tuple) else v) for v in (getattr(self, name) for name in needed)]
+        extra = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in needed]  # type: ignore[arg-type]
+        told += [f"{name}={value!r}" for name, value in extra if value is not None and value is not False]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+@dataclass(frozen=True, repr=False)
+class _Number(Parameter):
+    """What Float and Int share: a range on a linear or log scale, perhaps on a lattice."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    default: float | None = None
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, f.name, value.item())
+
+    @property
+    @abstractmethod
+    def lattice(self) -> float:
+        """The distance of neighbouring values; 0 for a continuum."""
+
+    @property
+    def size(self) -> int:
+        return 1 + round((self.high - self.low) / self.lattice) if self.lattice else 0
+
+    @property
+    def unordered(self) -> bool:
+        return False
+
+    @property
+    def start(self) -> Value:
+        return self.decode(0.5) if self.default is None else self.default
+
+    def values(self, units: Array) -> list[Value]:
+        return self.nth(self.index(units)) if self.lattice else self._real(units).tolist()
+
+    def codes(self, values: Sequence[Value]) -> Array:
+        if not all(self.admits(v) for v in values):
+            odd = next(v for v in values if not self.admits(v))
+            raise SpaceError(rules.problem(31, "", "this value has no place on the scale", shown(odd), self._told))
+        return self._code(np.array(values, dtype=np.float64))
+
+    def index(self, units: Array) -> Index:
+        inside = np.clip(units, 0.0, 1.0)
+        if self.log:
+            a, b = self._ends
+            at = np.exp(a + inside * (b - a)) - self.low + 0.5
+        else:
+            at = inside * self.size
+        return np.clip(at.astype(np.int64), 0, self.size - 1)
+
+    def snap(self, units: Array) -> Array:
+        if not self.lattice:
+            return np.clip(units, 0.0, 1.0)
+        return self._code(np.asarray(self.low + self.index(units) * self.lattice, dtype=np.float64))
+
+    def slices(self, units: Array) -> tuple[Array, Array]:
+        if not self.lattice:
+            return units, units
+        at = self.index(units)
+        if not self.log:
+            return at / self.size, (at + 1) / self.size
+        middle, half = np.asarray(self.low + at * self.lattice, dtype=np.float64), 0.5 * self.lattice
+        return self._code(middle - half), self._code(middle + half)
+
+    def contains(self, value: Value) -> bool:
+        if not self.admits(value):
+            return False
+        number = float(value)  # type: ignore[arg-type]
+        slack = 1e-9 * max(abs(self.low), abs(self.high))
+        steps = (number - self.low) / self.lattice if self.lattice else 0.0
+        return self.low - slack <= number <= self.high + slack and abs(steps - round(steps)) < 1e-6
+
+    def problems(self, where: str) -> list[Problem]:
+        whole = self.type == "int"
+        found = rules.number(where, self.low, self.high, self.log, self.step, whole=whole)
+        if not found and self.default is not None and not self.contains(self.default):
+            found = [rules.default(where, self.default, self._told)]
+        return found
+
+    @property
+    def _told(self) -> str:
+        lattice = f" in steps of {self.step}" if self.step else ""
+        return f"{'a whole number' if self.type == 'int' else 'a number'} from {self.low} to {self.high}{lattice}"
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """Where the scale begins and ends. A log lattice gets half a step more, so that each value owns a slice."""
+        low, high = self.low - 0.5 * self.lattice, self.high + 0.5 * self.lattice
+        return (math.log(low), math.log(high)) if self.log else (low, high)
+
+    def _real(self, units: Array) -> Array:
+        a, b = self._ends
+        raw = a + np.clip(units, 0.0, 1.0) * (b - a)
+        raw = np.clip(np.exp(raw) if self.log else raw, self.low, self.high)
+        # exp(log(x)) may miss x by a bit: the ends are exact
+        return np.where(units <= 0.0, self.low, np.where(units >= 1.0, self.high, raw))
+
+    def _code(self, values: Array) -> Array:
+        if self.lattice and not self.log:
+            at = (values - self.low) / self.lattice
+            near = np.rint(at)
+            return np.asarray((np.where(np.abs(at - near) < 1e-6, near, at) + 0.5) / self.size)
+        a, b = self._ends
+        return np.asarray(((np.log(values) if self.log else values) - a) / (b - a))
+
+    def admits(self, value: Value) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return -1e308 <= value <= 1e308 and (value > 0 or not self.log)
+
+
+@dataclass(frozen=True, repr=False)
+class Float(_Number):
+    """A real number in [low, high], both included; ``log`` for a log scale, ``step`` for a lattice."""
+
+    type: ClassVar[str] = "float"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for side in ("low", "high"):
+            value = getattr(self, side)
+            if type(value) is int and abs(value) <= 1e308:
+                object.__setattr__(self, side, float(value))
+
+    @property
+    def lattice(self) -> float:
+        return self.step or 0.0
+
+    @property
+    def start(self) -> Value:
+        middle = super().start
+        # a person reads the default: 0.0001, not 0.00010000000000000009
+        return middle if self.default is not None else min(max(float(f"{middle:.12g}"), self.low), self.high)
+
+    def nth(self, index: Index) -> list[Value]:
+        digits = max(_digits(self.low), _digits(self.lattice))
+        return [round(x, digits) for x in (self.low + index * self.lattice).tolist()]
+
+
+def _digits(number: float) -> int:
+    """Decimal places of a number as a person wrote it: 0.25 -> 2."""
+    exponent = Decimal(repr(float(number))).normalize().as_tuple().exponent
+    return max(0, -int(exponent))
+
+
+@dataclass(frozen=True, repr=False)
+class Int(_Number):
+    """A whole number in [low, high], both included. Each value owns a slice of [0, 1], equal on a linear scale."""
+
+    type: ClassVar[str] = "int"
+
+    @property
+    def lattice(self) -> float:
+        return self.step or 1
+
+    def nth(self, index: Index) -> list[Value]:
+        return (int(self.low) + index * int(self.lattice)).tolist()  # type: ignore[no-any-return]
+
+    def admits(self, value: Value) -> bool:
+        return super().admits(value) and isinstance(value, int | float) and value == int(value)
+
+
+class Nested(ABC):
+    """What may stand below an option of a choice: a Space."""
+
+    conditions: Mapping[str, Mapping[str, Sequence[Value]]]
+    _items: Mapping[str, Parameter | Value]
+
+    @abstractmethod
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON object."""
+
+
+@dataclass(frozen=True, repr=False)
+class Choice(Parameter):
+    """One of several options: a sequence of plain values, or a mapping of label to the Space below that label.
+
+    ``ordered=True`` says that the options are given from least to most (sizes, strengths): neighbours are alike.
+    Without a ``default`` it is the first option.
+    """
+
+    options: Sequence[Value] | Mapping[str, Nested]
+    ordered: bool = False
+    default: Value = None
+
+    type: ClassVar[str] = "choice"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.options, list | tuple | range):
+            plain = tuple(o.item() if isinstance(o, np.generic) else o for o in self.options)
+            object.__setattr__(self, "options", plain)
+
+    @cached_property
+    def _at(self) -> dict[object, int]:
+        return {key(option): i for i, option in enumerate(self.options)}
+
+    @property
+    def size(self) -> int:
+        return len(self.options)
+
+    @property
+    def nested(self) -> bool:
+        """Whether there are spaces below the options."""
+        return isinstance(self.options, Mapping)
+
+    @property
+    def unordered(self) -> bool:
+        return not self.ordered
+
+    @property
+    def start(self) -> Value:
+        return next(iter(self.options)) if self.default is None else self.default
+
+    def values(self, units: Array) -> list[Value]:
+        return self.nth(self.index(units))
+
+    def codes(self, values: Sequence[Value]) -> Array:
+        at = [self._at.get(key(value), -1) for value in values]
+        if min(at, default=0) < 0:
+            odd = values[at.index(-1)]
+            raise SpaceError(rules.problem(31, "", "not one of the options", shown(odd), self._told(odd)))
+        return (np.array(at, dtype=np.float64) + 0.5) / self.size
+
+    def index(self, units: Array) -> Index:
+        return np.clip(np.floor(units * self.size), 0, self.size - 1).astype(np.int64)
+
+    def nth(self, index: Index) -> list[Value]:
+        options = tuple(self.options)
+        return [options[i] for i in index.tolist()]
+
+    def snap(self, units: Array) -> Array:
+        return np.asarray((self.index(units) + 0.5) / self.size)
+
+    def slices(self, units: Array) -> tuple[Array, Array]:
+        at = self.index(units)
+        return at / self.size, (at + 1) / self.size
+
+    def contains(self, value: Value) -> bool:
+        return key(value) in self._at
+
+    def admits(self, value: Value) -> bool:
+        return key(value) in self._at
+
+    def problems(self, where: str) -> list[Problem]:
+        found = rules.choice(where, self.options, self.ordered)
+        if isinstance(self.options, Mapping):
+            found += [
+                rules.problem(19, f"{where}.{label}", "what stands below an option is not a Space", shown(below),
+                              "a Space", f"{label!r}: Space(), with its hyperparameters")
+                for label, below in self.options.items() if not isinstance(below, Nested)
+            ]  # fmt: skip
+        if not found and self.default is not None and not self.contains(self.default):
+            found = [rules.default(where, self.default, self._told(self.default))]
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        out = super().as_dict()
+        below = self.options
+        told = {k: v.as_dict() for k, v in below.items()} if isinstance(below, Mapping) else list(below)
+        return out | {"options": told}
+
+    def _told(self, value: Value) -> str:
+        return nearest(str(value), map(str, self.options))
+
+
+def key(value: object) -> object:
+    """What tells options apart: 1 and 1.0 are one value, as in Python, but True is another."""
+    return (isinstance(value, bool), value) if isinstance(value, bool | int | float | str | None) else (None, id(value))
