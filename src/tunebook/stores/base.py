@@ -12,7 +12,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from tunebook.errors import Problem
 from tunebook.trial import Event
 
 
@@ -23,13 +26,13 @@ class Store(ABC):
     def append(self, events: Sequence[Event]) -> int:
         """Write a batch as a whole; returns the length of the log. Durable against a crash of the process on return.
 
-        Raises StoreError when it cannot be written (with the free space and the path), StudyBusy when another driver
-        took the study over.
+        Outside of a ``claim`` it claims the study for its own duration. Raises StoreError when it cannot be written
+        (with the free space and the path), StudyBusy when another driver holds the study or took it over.
         """
 
     @abstractmethod
     def read(self, since: int = 0) -> list[Event]:
-        """Events from position ``since`` on, oldest first."""
+        """Events from position ``since`` on, oldest first. Needs no claim."""
 
     @abstractmethod
     def claim(self, driver: str = "") -> AbstractContextManager[None]:
@@ -37,3 +40,30 @@ class Store(ABC):
 
         Raises StudyBusy naming the holder's host, process and since when.
         """
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a study: ``since`` in seconds since the epoch, ``driver`` what it called itself."""
+
+    host: str
+    pid: int
+    since: float
+    driver: str = ""
+
+    def __str__(self) -> str:
+        since = datetime.fromtimestamp(self.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"process {self.pid} on {self.host} since {since}" + (f" ({self.driver})" if self.driver else "")
+
+
+def busy(study: str, where: str, holder: Holder | None) -> Problem:
+    """The problem of a study that somebody else holds."""
+    fix = f"wait until it ends, or stop it: kill {holder.pid} (on {holder.host})" if holder else "wait until it ends"
+    return Problem(
+        f"study {study!r} is being run by another driver",
+        where,
+        str(holder) if holder else "a driver that did not say who it is",
+        "one driver a study",
+        fix,
+        "STORE-017",
+    )
