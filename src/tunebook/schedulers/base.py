@@ -10,6 +10,7 @@ and ``left``; failed trials count as arrived; decisions depend on nothing but th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -104,7 +105,20 @@ def rungs(steps: int, eta: int, r_min: int | None = None) -> tuple[int, ...]:
     return (*out, steps) if out[-1] < steps else tuple(out)
 
 
+def loss_at(trial: Trial, goal: Goal, rung: int) -> float:
+    """The loss at the first measurement from step ``rung`` on (or the last there is), so that ranks compare like with
+    like, however often an objective reports."""
+    at = bisect_left(trial.curve, rung, key=lambda m: m.step)
+    return trial.loss(goal, upto=trial.curve[at].step if at < len(trial.curve) else None)
+
+
 def ranked(trials: Sequence[Trial], goal: Goal, rung: int) -> list[Trial]:
     """The trials that did not fail, best first by what they had reached at ``rung``; ties by number."""
     sound = [t for t in trials if t.status is not Status.FAILED]
-    return sorted(sound, key=lambda t: (t.loss(goal, upto=rung), t.number))
+    return sorted(sound, key=lambda t: (loss_at(t, goal, rung), t.number))
+
+
+def halved(n: int, rungs: Sequence[int], eta: int) -> int:
+    """Steps in all when of ``n`` trials the best 1/``eta``, at least one, go on from each rung."""
+    reach = [max(1, n // eta**k) if k else n for k in range(len(rungs))]
+    return sum(many * (a - b) for many, a, b in zip(reach, rungs, (0, *rungs), strict=False)) if n else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunebook.errors import SettingError
-from tunebook.schedulers.base import Plan, Resume, Scheduler, arrived, ranked, rungs
+from tunebook.schedulers.base import Plan, Resume, Scheduler, arrived, halved, ranked, rungs
 from tunebook.trial import Goal, Status, Trial
 
 MOST = 81
@@ -65,8 +65,4 @@ class HalvingScheduler(Scheduler):
     def expected_steps(self, n: int) -> int:
         """Steps that ``n`` trials take in all if none of them fails."""
         whole, rest = divmod(n, self.n)
-        return whole * self._cost(self.n) + (self._cost(rest) if rest else 0)
-
-    def _cost(self, size: int) -> int:
-        reach = zip(self.rungs, (0, *self.rungs), strict=False)
-        return sum((size if k == 0 else self._kept(size, k)) * (a - b) for k, (a, b) in enumerate(reach))
+        return whole * halved(self.n, self.rungs, self.eta) + halved(rest, self.rungs, self.eta)
