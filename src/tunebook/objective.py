@@ -65,28 +65,37 @@ class EarlyStop:
 Objective = Callable[[Run], Iterator[Measurement]]
 
 
-def play(objective: Objective, run: Run) -> Iterator[Event]:
-    """One run as a stream of events: Measured in order, then exactly one Ended. Never raises.
+def play(objective: Objective, run: Run, stopped: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """One run as a stream of events: Measured in order, then exactly one Ended. Never raises but KeyboardInterrupt.
 
-    Every executor runs objectives through this function, so that failures look the same on all of them. Closing the
-    stream closes the objective at its last measurement.
+    Every executor runs objectives through this function, so that failures look the same on all of them. ``stopped`` is
+    asked after each measurement; when it says yes the objective is closed there, and the run ends STOPPED.
     """
-    step, ended = 0, None
     try:
-        with closing(_Stream(objective(run))) as stream:
-            for m in stream:
-                checked = check_measurement(m, step, run.metric)
-                step = checked.step
-                yield Measured(run.trial, run.attempt, checked)
-                if not math.isfinite(checked.metrics[run.metric]):
-                    ended = _diverged(run, checked)
-                    break
-                if step >= run.until:
-                    break
-        ended = ended or _end(run, step, stream.returned)
-    except Exception as error:  # noqa: BLE001  (a failed run is information, not a crash: it becomes an event)
-        ended = Ended(run.trial, run.attempt, Status.FAILED, failure_of(error))
-    yield ended
+        yield from follow(objective, run, stopped)
+    except (GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001  (a failed run is information, not a crash: it becomes an event)
+        yield Ended(run.trial, run.attempt, Status.FAILED, failure_of(error))
+
+
+def follow(objective: Objective, run: Run, stopped: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """``play`` for debugging: what the objective raises is raised, and then there is no Ended."""
+    step, ended = 0, None
+    with closing(_Stream(objective(run))) as stream:
+        for m in stream:
+            if step >= run.until:  # it was let go on after its last step to save its checkpoint, not to train further
+                break
+            checked = check_measurement(m, step, run.metric)
+            step = checked.step
+            yield Measured(run.trial, run.attempt, checked)
+            if not math.isfinite(checked.metrics[run.metric]):
+                ended = _diverged(run, checked)
+                break
+            if step < run.until and stopped():
+                ended = Ended(run.trial, run.attempt, Status.STOPPED)
+                break
+    yield ended or _end(run, step, stream.returned)
 
 
 class _Stream:
@@ -159,12 +168,17 @@ def _short(text: str) -> str:
     )
 
 
+# what PyTorch, C++ and the system say when memory ends; torch raises a plain RuntimeError on the CPU
+_NO_MEMORY = ("allocate memory", "not enough memory", "std::bad_alloc", "can't start new thread")
+_NO_GPU_MEMORY = ("out of memory", "cublas_status_alloc_failed")
+
+
 def _kind(error: BaseException, text: str) -> FailureKind:
-    name = type(error).__name__
-    if name == "OutOfMemoryError" or "out of memory" in text.lower():
-        return FailureKind.OOM_GPU
-    if isinstance(error, MemoryError):
+    name, text = type(error).__name__, text.lower()
+    if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
         return FailureKind.OOM_CPU
+    if name == "OutOfMemoryError" or any(sign in text for sign in _NO_GPU_MEMORY):
+        return FailureKind.OOM_GPU
     if isinstance(error, CheckpointError):
         return FailureKind.CHECKPOINT
     if isinstance(error, OSError) and error.errno in (28, 27, 5, 122):  # ENOSPC, EFBIG, EIO, EDQUOT
