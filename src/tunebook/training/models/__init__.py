@@ -1,0 +1,19 @@
+"""Builders of models by name: (configuration, shape of an example, outputs) -> module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from tunebook.space import Config
+from tunebook.training.models.capacity import Capacity as Capacity
+from tunebook.training.models.capacity import LearnedTensor as LearnedTensor
+from tunebook.training.models.capacity import capacity as capacity
+from tunebook.training.models.capacity import learned as learned
+from tunebook.training.models.cnn import cnn as cnn
+from tunebook.training.models.layers import ACTIVATIONS as ACTIVATIONS
+from tunebook.training.models.mlp import mlp as mlp
+
+Builder = Callable[[Config, tuple[int, ...], int], nn.Module]
+BUILDERS: Mapping[str, Builder] = {"mlp": mlp, "cnn": cnn}

@@ -1,0 +1,38 @@
+"""Multi-layer perceptrons: tables, and anything else flattened."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import nn
+
+from tunebook.data import Dataset
+from tunebook.learners.base import NetLearner
+from tunebook.learners.spaces import activations, batch_size, optimizers
+from tunebook.space import Choice, Config, Float, Int, Space
+from tunebook.training.models import mlp
+from tunebook.training.models.mlp import NAMES
+
+
+class MlpLearner(NetLearner):
+    """Hidden layers of one width; see ``tunebook.training.models.mlp``."""
+
+    name: ClassVar[str] = "mlp"
+    names: ClassVar[tuple[str, ...]] = NAMES
+
+    def space(self, dataset: Dataset) -> Space:
+        """Depth, width, activation, dropout, batch norm and the optimizer with its own settings."""
+        return Space(
+            # one or two hidden layers are enough for most tables (Gorishniy et al. 2021, arXiv:2106.11959, table 13)
+            layers=Int(1, 4, default=2),
+            units=Int(16, 512, log=True, default=128),
+            activation=activations(),
+            # the baseline has no regularisation: the playbook starts simple and adds what overfitting asks for
+            dropout=Float(0.0, 0.6, default=0.0),
+            batch_norm=Choice([False, True]),
+            optimizer=optimizers(),
+            batch_size=batch_size(dataset),
+        )
+
+    def build(self, config: Config, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        return mlp(config, shape, outputs)

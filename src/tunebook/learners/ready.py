@@ -1,0 +1,100 @@
+"""A data set under a context, as tensors that the training loop takes; opened once in a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tunebook.data import Dataset, Parts, Preprocessor, Split, TableEncoding, open_dataset
+from tunebook.errors import DataError
+from tunebook.metrics import METRICS
+from tunebook.training import Part
+from tunebook.training.losses import flat
+from tunebook.training.task import CLASSIFICATION, Metric, regression_metrics
+from tunebook.trial import Context
+
+OPENED = 4  # contexts that a process keeps
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """Preprocessed parts. The preprocessing was learned from the rows that are trained on, and from no others."""
+
+    train: Part
+    valid: Part | None
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    preprocessor: Preprocessor
+    encoding: TableEncoding | None
+    fingerprint: str
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs that a network needs."""
+        return len(self.classes) or 1
+
+    def metrics(self, goal: str) -> dict[str, Metric]:
+        """What is measured each epoch: the loss and the usual scores, and the goal's where it is another one."""
+        usual = CLASSIFICATION if self.classes else regression_metrics(1 / self.preprocessor.target_gain)
+        wanted = METRICS.get(goal)
+        if wanted is None or goal in usual or (wanted.task == "classification") != bool(self.classes):
+            return dict(usual)
+
+        def further(outputs: Tensor, targets: Tensor) -> float:
+            return wanted(self._told(targets), self._predicted(outputs))
+
+        return {**usual, goal: further}
+
+    def _predicted(self, outputs: Tensor) -> NDArray[Any]:
+        return torch.softmax(outputs.double(), 1).cpu().numpy() if self.classes else self._told(flat(outputs))
+
+    def _told(self, targets: Tensor) -> NDArray[Any]:
+        values = targets.cpu().numpy()
+        return values if self.classes else self.preprocessor.undo_targets(values)
+
+
+@lru_cache(maxsize=OPENED)
+def ready(data: str, split: Split, folds: int, context: Context) -> Ready:
+    """The data set named ``data``, split, cut down to what the context says. The context's seed should be 0.
+
+    Raises DataError for data that cannot be opened or is not for networks (token ids need an embedding).
+    """
+    dataset = open_dataset(data)
+    if dataset.inputs.dtype.kind != "f":
+        raise DataError(
+            "networks need inputs that are measured, not counted out",
+            where=dataset.name,
+            got=f"inputs of dtype {dataset.inputs.dtype}",
+            expected="floating-point numbers",
+            fix="token ids need an embedding; convert other whole numbers to float",
+        )
+    parts = split.parts(dataset)
+    parts = parts.fold(folds, context.fold) if folds > 1 else parts
+    if context.final:
+        everything = np.sort(np.concatenate([parts.train, parts.valid]))
+        return _ready(dataset, replace(parts, train=everything), with_valid=False)
+    return _ready(dataset, parts.fraction(context.fraction) if context.fraction < 1 else parts, with_valid=True)
+
+
+def _ready(dataset: Dataset, parts: Parts, *, with_valid: bool) -> Ready:
+    preprocessor = Preprocessor.fit(dataset, parts.train)
+
+    def part(rows: NDArray[Any]) -> Part:
+        inputs = torch.from_numpy(np.array(preprocessor.apply(dataset.inputs[rows]), dtype=np.float32))
+        return Part(inputs, torch.from_numpy(np.array(preprocessor.apply_targets(dataset.targets[rows]))))
+
+    return Ready(
+        part(parts.train),
+        part(parts.valid) if with_valid else None,
+        tuple(dataset.inputs.shape[1:]),
+        dataset.classes,
+        preprocessor,
+        dataset.encoding,
+        parts.fingerprint(),
+    )

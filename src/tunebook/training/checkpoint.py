@@ -1,0 +1,123 @@
+"""Checkpoints of a run: they survive a kill at any instant, and damage to them is noticed.
+
+A checkpoint is one safetensors file, ``checkpoint-<step>-<sha256 of the file>.safetensors``: written under another
+name, synced, then renamed. The one before is kept. A file whose bytes do not have the digest in its name is set aside
+as ``*.corrupt`` and the one before is used.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from tunebook.errors import CheckpointError
+from tunebook.training.tensor_file import Parts, digest, pack, unpack, write_whole
+
+NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.safetensors")
+SHARE = 0.05
+log = logging.getLogger("tunebook")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A run as it was after ``step``: tensors by part and name, and plain JSON."""
+
+    step: int
+    parts: Mapping[str, Mapping[str, Tensor]]
+    meta: Mapping[str, Any]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors of a part by name; empty if there are none."""
+        return dict(self.parts.get(name, {}))
+
+
+class Checkpoints:
+    """The checkpoints in a run's folder. ``identity`` says what run they are of: those of another are not taken up."""
+
+    def __init__(self, folder: Path, identity: str = "", keep: int = 2) -> None:
+        self.folder, self.identity, self.keep = folder, identity, keep
+        self._good: list[Path] = []
+        self._saved, self._cost = time.perf_counter(), 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether so much time has passed since the last one that saving costs at most 5 % of it."""
+        return self._cost <= SHARE * (time.perf_counter() - self._saved)
+
+    def save(self, step: int, parts: Parts, meta: Mapping[str, Any], *, last: bool = False) -> Path:
+        """Write the checkpoint after ``step``; older ones than the one before are removed, all others if ``last``."""
+        began = time.perf_counter()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        data = pack(parts, {**meta, "step": step, "identity": self.identity})
+        path = self.folder / f"checkpoint-{step:07d}-{digest(data)}.safetensors"
+        write_whole(path, data)
+        self._good = [path] if last else [path, *(p for p in self._good if p != path)][: self.keep]
+        for old in self._files():
+            if old not in self._good:
+                old.unlink(missing_ok=True)
+        self._saved = time.perf_counter()
+        self._cost = self._saved - began
+        return path
+
+    def latest(self, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Checkpoint | None:
+        """The newest sound checkpoint of this run; None without one.
+
+        ``shapes`` of the model's weights: a checkpoint with others is set aside like a damaged one.
+        """
+        for path in self._files():
+            try:
+                found = _read(path)
+                if shapes is not None:
+                    _check_fit(found, shapes, path)
+            except CheckpointError as error:
+                aside = path.with_name(path.name + ".corrupt")
+                path.replace(aside)
+                log.warning("%s\n  set aside as %s; the checkpoint before it is used", error, aside.name)
+                continue
+            if found.meta.get("identity") == self.identity:
+                self._good = [path]
+                return found
+        return None
+
+    def _files(self) -> list[Path]:
+        """Checkpoint files, the newest first."""
+        named = ((m, p) for p in self._entries() if (m := NAME.fullmatch(p.name)))
+        return [p for _, p in sorted(named, key=lambda pair: int(pair[0][1]), reverse=True)]
+
+    def _entries(self) -> Iterator[Path]:
+        return self.folder.iterdir() if self.folder.is_dir() else iter(())
+
+
+def _read(path: Path) -> Checkpoint:
+    name = NAME.fullmatch(path.name)
+    data = path.read_bytes()
+    if name is None or digest(data) != name[2]:
+        raise CheckpointError(
+            "a checkpoint is damaged",
+            where=str(path),
+            got=f"{len(data):,} bytes, sha256 {digest(data)[:12]}",
+            expected=f"sha256 {path.name.split('-')[-1][:12]}",
+        )
+    parts, meta = unpack(data, str(path))
+    if meta.get("step") != int(name[1]):
+        raise CheckpointError("a checkpoint's step is not that of its name", where=str(path), got=str(meta.get("step")))
+    return Checkpoint(int(name[1]), parts, meta)
+
+
+def _check_fit(found: Checkpoint, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    there = {name: tuple(tensor.shape) for name, tensor in found.part("weights").items()}
+    if there != dict(shapes):
+        odd = sorted({n for n in {*there, *shapes} if there.get(n) != shapes.get(n)})
+        raise CheckpointError(
+            "a checkpoint does not fit the model",
+            where=str(path),
+            got=f"{odd[0]} of shape {there.get(odd[0])}",
+            expected=f"shape {shapes.get(odd[0])}",
+        )

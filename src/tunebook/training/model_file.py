@@ -1,0 +1,210 @@
+"""A finished model as a folder: ``model.safetensors`` with the weights, ``model.json`` with all else.
+
+Both are plain data, so a model from a stranger cannot run code; both are under a digest, so a damaged or edited one is
+refused. ``load_model(folder).predict(inputs)`` takes inputs as the data set had them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from tunebook.data import Preprocessor, TableEncoding
+from tunebook.errors import CheckpointError, nearest
+from tunebook.space import Config
+from tunebook.training.evaluate import channels_last, predict
+from tunebook.training.losses import flat
+from tunebook.training.models import BUILDERS, LearnedTensor, learned
+from tunebook.training.tensor_file import digest, pack, sync_folder, unpack, write_whole
+
+FORMAT = 1
+WEIGHTS, CARD = "model.safetensors", "model.json"
+Array = NDArray[Any]
+Build = Callable[[Config], nn.Module]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What it takes to use a model again.
+
+    builder       name in ``tunebook.training.models.BUILDERS``; empty for a model of one's own
+    shape         of one example, after preprocessing
+    classes       labels in the order of the outputs; empty for a regression
+    encoding      how the columns of a file became the inputs, for tables
+    epoch, metrics   where training ended and what it measured there
+    about         what a person may want to know later: data, seed, versions
+    """
+
+    builder: str
+    config: Config
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    preprocessor: Preprocessor
+    encoding: TableEncoding | None = None
+    epoch: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs of the network."""
+        return len(self.classes) or 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; metrics that are not finite are left out."""
+        told = asdict(self)
+        told["config"], told["about"] = dict(self.config), dict(self.about)
+        told["preprocessor"] = self.preprocessor.to_json()
+        told["encoding"] = self.encoding.to_json() if self.encoding else None
+        told["metrics"] = {name: value for name, value in self.metrics.items() if math.isfinite(value)}
+        return told
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Card:
+        encoding = TableEncoding.from_json(told["encoding"]) if told["encoding"] else None
+        return cls(
+            told["builder"],
+            told["config"],
+            tuple(told["shape"]),
+            tuple(told["classes"]),
+            Preprocessor.from_json(told["preprocessor"]),
+            encoding,
+            told["epoch"],
+            told["metrics"],
+            told["about"],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SavedModel:
+    """A trained model that predicts. ``card`` tells what it is."""
+
+    card: Card
+    network: nn.Module
+
+    def predict(self, inputs: ArrayLike) -> Array:
+        """(n, ...) inputs in the data set's own form -> (n,) labels (text), or values in the units of the target."""
+        outputs = self._outputs(inputs)
+        if not self.card.classes:
+            return self.card.preprocessor.undo_targets(flat(outputs).numpy())
+        labels: Array = np.array(self.card.classes)[outputs.argmax(dim=1).numpy()]
+        return labels
+
+    def predict_proba(self, inputs: ArrayLike) -> Array:
+        """(n, ...) inputs -> (n, classes) probabilities, float64, in the order of ``card.classes``.
+
+        Raises CheckpointError for a regression, which has none.
+        """
+        if not self.card.classes:
+            raise CheckpointError("a regression has no probabilities", fix="use predict")
+        probabilities: Array = torch.softmax(self._outputs(inputs).double(), dim=1).numpy()
+        return probabilities
+
+    def parameters(self) -> list[LearnedTensor]:
+        """What was learned, one row a tensor."""
+        return learned(self.network)
+
+    def _outputs(self, inputs: ArrayLike) -> Tensor:
+        return predict(self.network, torch.from_numpy(self.card.preprocessor.apply(np.asarray(inputs))))
+
+
+def save_model(folder: Path, card: Card, weights: Mapping[str, Tensor]) -> Path:
+    """Write a model to a folder, which appears whole or not at all and replaces one that is there; returns it."""
+    data = pack({"weights": weights}, {})
+    told = {**card.to_json(), "format": FORMAT, "weights": digest(data), "versions": _versions()}
+    told["digest"] = _seal(told)
+    new = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    write_whole(new / WEIGHTS, data)
+    write_whole(new / CARD, (json.dumps(told, indent=2, sort_keys=True) + "\n").encode())
+    shutil.rmtree(folder, ignore_errors=True)
+    new.replace(folder)
+    sync_folder(folder.parent)
+    return folder
+
+
+def load_model(folder: Path | str, build: Build | None = None) -> SavedModel:
+    """The model in a folder. ``build`` (configuration -> module) is needed for a model that is not one of tunebook's.
+
+    Raises CheckpointError for a folder that is missing something, was damaged or edited, or does not fit ``build``.
+    """
+    folder = Path(folder)
+    told = _card(folder / CARD)
+    data = _bytes(folder / WEIGHTS)
+    if digest(data) != told["weights"]:
+        raise _tampered(folder / WEIGHTS)
+    card = Card.from_json(told)
+    if build is None and card.builder not in BUILDERS:
+        raise CheckpointError(
+            "the model is not one that tunebook builds",
+            where=str(folder),
+            got=repr(card.builder),
+            expected=nearest(card.builder, BUILDERS),
+            fix="load_model(folder, build=your_function)",
+        )
+    with torch.random.fork_rng([]):
+        network = build(card.config) if build else BUILDERS[card.builder](card.config, card.shape, card.outputs)
+    parts, _ = unpack(data, str(folder / WEIGHTS))
+    try:
+        network.load_state_dict(parts.get("weights", {}))
+    except RuntimeError as error:
+        raise CheckpointError("the weights do not fit the model", where=str(folder), got=str(error)[:500]) from error
+    return SavedModel(card, channels_last(network).eval())
+
+
+def _card(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(_bytes(path))
+    except ValueError as error:
+        raise _tampered(path) from error
+    if not isinstance(told, dict) or told.get("digest") != _seal({k: v for k, v in told.items() if k != "digest"}):
+        raise _tampered(path)
+    if told["format"] != FORMAT:
+        raise CheckpointError(
+            "the model was saved by another version of tunebook",
+            where=str(path),
+            got=f"format {told['format']}",
+            expected=f"format {FORMAT}",
+        )
+    return told
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            "there is no model here", where=str(path), got=type(error).__name__, expected=f"{WEIGHTS} and {CARD}"
+        ) from error
+
+
+def _seal(told: Mapping[str, Any]) -> str:
+    return digest(json.dumps(told, sort_keys=True).encode())
+
+
+def _tampered(path: Path) -> CheckpointError:
+    return CheckpointError(
+        "a model file is damaged or was edited", where=str(path), fix="take it from a backup, or train the model again"
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "safetensors": safetensors.__version__,
+    }
