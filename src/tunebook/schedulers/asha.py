@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tunebook.errors import SettingError, nearest
-from tunebook.schedulers.base import Plan, Resume, Scheduler, Verdict, arrived, halved, loss_at, ranked, rungs
+from tunebook.schedulers.base import Plan, Resume, Scheduler, Verdict, arrived, halved, rungs
 from tunebook.trial import Goal, Status, Trial
 
 FORMS = ("promotion", "stopping")
@@ -55,9 +55,8 @@ class AshaScheduler(Scheduler):
             return Verdict.GO
         rung = crossed[-1]
         here = [t for t in trials if t.step >= rung]
-        better = sum(
-            (loss_at(t, self.goal, rung), t.number) < (loss_at(trial, self.goal, rung), trial.number) for t in here
-        )
+        mine = (self.loss_at(trial, rung), trial.number)
+        better = sum((self.loss_at(t, rung), t.number) < mine for t in here)
         return Verdict.GO if better < max(1, len(here) // self.eta) else Verdict.STOP
 
     def expected_steps(self, n: int) -> int:
@@ -77,7 +76,7 @@ class AshaScheduler(Scheduler):
         """Who goes on from a rung, highest rungs first; at least ``least`` a rung are among its best."""
         for rung, above in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
             here = [t for t in trials if _counts(t, rung)]
-            best = ranked(here, self.goal, rung)[: max(least, len(here) // self.eta)]
+            best = self.ranked(here, rung)[: max(least, len(here) // self.eta)]
             resting = (t for t in best if t.status is Status.PAUSED and rung <= t.step < above and t.until <= t.step)
             yield from (Resume(t.number, above) for t in resting)
 

@@ -9,14 +9,17 @@ and ``left``; failed trials count as arrived; decisions depend on nothing but th
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
+from typing import final
 
 from tunebook.errors import SettingError
-from tunebook.trial import Goal, Status, Trial
+from tunebook.trial import Goal, Measurement, Status, Trial
 
 
 class Verdict(StrEnum):
@@ -54,6 +57,7 @@ class Scheduler(ABC):
                 "steps must be a positive whole number", where="steps", got=repr(steps), code="CONFIG-056"
             )
         self.goal, self.steps = goal, steps
+        self._known: dict[tuple[int, int], tuple[int, Measurement, float]] = {}
 
     @abstractmethod
     def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
@@ -73,6 +77,28 @@ class Scheduler(ABC):
     def expected_steps(self, n: int) -> int:
         """Steps that ``n`` trials take in all if none of them fails; of help when a budget is planned."""
         return n * self.steps
+
+    @final
+    def loss_at(self, trial: Trial, rung: int) -> float:
+        """The loss at the first measurement from step ``rung`` on (or the last there is), so that ranks compare like
+        with like, however often an objective reports; inf for a failed trial."""
+        if trial.status is Status.FAILED or not trial.curve:
+            return math.inf
+        known = self._known.get((trial.number, rung))
+        if known is not None:  # what was measured does not change, so reading a curve again would only cost time
+            at, m, loss = known
+            if at < len(trial.curve) and trial.curve[at] is m and (m.step >= rung or at == len(trial.curve) - 1):
+                return loss
+        at = min(bisect_left(trial.curve, rung, key=lambda m: m.step), len(trial.curve) - 1)
+        loss = trial.loss(self.goal, upto=trial.curve[at].step)
+        self._known[trial.number, rung] = (at, trial.curve[at], loss)
+        return loss
+
+    @final
+    def ranked(self, trials: Iterable[Trial], rung: int) -> list[Trial]:
+        """The trials that did not fail, best first by what they had reached at ``rung``; ties by number."""
+        sound = [(self.loss_at(t, rung), t.number, t) for t in trials if t.status is not Status.FAILED]
+        return [t for _, _, t in sorted(sound, key=itemgetter(0, 1))]
 
 
 def arrived(trial: Trial, rung: int) -> bool:
@@ -103,19 +129,6 @@ def rungs(steps: int, eta: int, r_min: int | None = None) -> tuple[int, ...]:
         out.append(first)
         first *= eta
     return (*out, steps) if out[-1] < steps else tuple(out)
-
-
-def loss_at(trial: Trial, goal: Goal, rung: int) -> float:
-    """The loss at the first measurement from step ``rung`` on (or the last there is), so that ranks compare like with
-    like, however often an objective reports."""
-    at = bisect_left(trial.curve, rung, key=lambda m: m.step)
-    return trial.loss(goal, upto=trial.curve[at].step if at < len(trial.curve) else None)
-
-
-def ranked(trials: Sequence[Trial], goal: Goal, rung: int) -> list[Trial]:
-    """The trials that did not fail, best first by what they had reached at ``rung``; ties by number."""
-    sound = [t for t in trials if t.status is not Status.FAILED]
-    return sorted(sound, key=lambda t: (loss_at(t, goal, rung), t.number))
 
 
 def halved(n: int, rungs: Sequence[int], eta: int) -> int:

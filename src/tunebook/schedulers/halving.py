@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunebook.errors import SettingError
-from tunebook.schedulers.base import Plan, Resume, Scheduler, arrived, halved, ranked, rungs
+from tunebook.schedulers.base import Plan, Resume, Scheduler, arrived, halved, rungs
 from tunebook.trial import Goal, Status, Trial
 
 MOST = 81
@@ -49,7 +49,7 @@ class HalvingScheduler(Scheduler):
         """What a bracket that gets no more trials needs; None when it is finished."""
         size = len(members)
         for k, rung in enumerate(self.rungs):
-            members = members if k == 0 else ranked(members, self.goal, self.rungs[k - 1])[: self._kept(size, k)]
+            members = members if k == 0 else self.ranked(members, self.rungs[k - 1])[: self._kept(size, k)]
             if not all(arrived(t, rung) for t in members):
                 return Plan(self._onward(members, rung)[:free])
         return None

@@ -225,22 +225,26 @@ def simulate(scheduler: Scheduler, curves: Sequence[Sequence[float]], capacity: 
     computed. What was spent is the sum of the trials' steps."""
     state = Trials()
     trials = state.of("round")
+    due = True
     while True:
-        running = state.with_status(Status.RUNNING)
-        plan = scheduler.plan(trials, capacity - len(running), len(curves) - len(trials))
-        for r in plan.resume:
-            apply(state, [Launched(r.trial, state[r.trial].attempt + 1, r.until)])
-        for until in plan.fresh:
-            n = state.next_number
-            apply(state, [Created(n, "round", {"x": n}), Launched(n, 1, until)])
+        if due:
+            free = capacity - len(state.with_status(Status.RUNNING))
+            plan = scheduler.plan(trials, free, len(curves) - len(trials))
+            for r in plan.resume:
+                apply(state, [Launched(r.trial, state[r.trial].attempt + 1, r.until)])
+            for until in plan.fresh:
+                n = state.next_number
+                apply(state, [Created(n, "round", {"x": n}), Launched(n, 1, until)])
         running = state.with_status(Status.RUNNING)
         if not running:
             return state
         for t in running:
             value = scheduler.goal.value(curves[t.number][t.step])
             apply(state, [Measured(t.number, t.attempt, Measurement(t.step + 1, {scheduler.goal.metric: value}))])
+        due = False
         for t in (state[r.number] for r in running):
             if t.step >= t.until:
                 apply(state, [Ended(t.number, t.attempt, scheduler.settled(t))])
             elif scheduler.judge(t, trials) is Verdict.STOP:
                 apply(state, [Ended(t.number, t.attempt, Status.STOPPED)])
+            due = due or state[t.number].status is not Status.RUNNING
