@@ -48,7 +48,6 @@ from tunebook.trial import (
     Trial,
     Trials,
     apply,
-    finished,
     replay,
 )
 
@@ -56,6 +55,8 @@ MOST_LOSSES = 3
 SAME_FAILURES = 3
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 30.0
+
+_GOING = (Status.WAITING, Status.RUNNING)
 
 Listener = Callable[[Sequence[Event], Trials], None]
 
@@ -171,7 +172,7 @@ class Study:
         self._search, self._failures = search, []
         now = self.executor.now() if self.executor else 0.0
         self._log([Opened(search.round, search.space.as_dict(), search.goal, now, dict(search.about))])
-        search.sampler.tell(t for t in finished(self.trials.values()) if not t.context.final)
+        search.sampler.tell(t for t in self.trials.values() if t.status not in _GOING and not t.context.final)
 
     def note(self, topic: str, about: Mapping[str, Any]) -> None:
         """Keep a fact in the record that does not follow from the trials."""
