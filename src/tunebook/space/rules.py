@@ -101,7 +101,7 @@ def _step(where: str, low: float, high: float, log: bool, step: object, whole: b
     elif log:
         yield problem(12, where, "step and log do not go together", got, "one of them",
                       "a log lattice is Choice([...], ordered=True)")  # fmt: skip
-    elif step > span:
+    elif step > span * (1 + 1e-9):
         yield problem(10, where, f"step is larger than the range: the only value would be {low}", got,
                       f"step <= {span}", "a smaller step")  # fmt: skip
     elif span / step > EXACT:
