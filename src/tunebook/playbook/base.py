@@ -159,3 +159,10 @@ def best_configs(trials: Sequence[Trial], goal: Goal, steps: int, most: int) -> 
 def tell_config(config: Config) -> str:
     """A configuration in a line: ``lr 0.0123, depth 3``."""
     return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in config.items())
+
+
+def tell_change(config: Config, baseline: Config) -> str:
+    """A configuration by what it has that the baseline has not."""
+    missing = object()
+    change = {k: v for k, v in config.items() if baseline.get(k, missing) != v}
+    return tell_config(change) if change else "the default configuration"

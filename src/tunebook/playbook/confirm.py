@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tunebook.analysis.compare import Comparison, compare
-from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, tell_config
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, tell_change
 from tunebook.space import Config
 from tunebook.trial import Context, Status, Trial, Trials, config_key
 
@@ -75,7 +75,7 @@ class Confirm(Stage):
         wins = result.separable and base.goal.loss(result.difference) < 0
         more = not wins and len(_rounds(trials)) < MOST_ROUNDS and base.left(trials) - base.final >= 2
         if wins:
-            says.append(f"Adopted: {tell_config(best)}. It is separably better than the baseline.")
+            says.append(f"Adopted: {tell_change(best, base.baseline)}. It is separably better than the baseline.")
         elif more:
             says.append("The best finalist and the baseline cannot be told apart yet: more seeds.")
         else:
@@ -121,8 +121,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def _tell(base: Base, config: Config, result: Comparison | None, values: Sequence[float]) -> str:
     if result is None:
-        return f"{tell_config(config)}: too few repeats."
+        return f"{tell_change(config, base.baseline)}: too few repeats."
     return (
-        f"{tell_config(config)}: {base.goal.metric} {_mean(values):.4g} over {len(values)} seeds, "
+        f"{tell_change(config, base.baseline)}: {base.goal.metric} {_mean(values):.4g} over {len(values)} seeds, "
         f"{result.difference:+.4g} against the baseline (interval {result.low:+.4g} to {result.high:+.4g})."
     )

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tunebook.diagnose import diagnose
 from tunebook.diagnose.base import Evidence, Finding
-from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, ranked, tell_config
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, ranked, tell_change
 from tunebook.playbook.baseline import beats_chance
 from tunebook.space import Float, Int, Parameter, Space, Value
 from tunebook.trial import Trials
@@ -56,7 +56,7 @@ class Explore(Stage):
         if not best:
             return Conclusion((*says, "Nothing succeeded."), base, findings, stop="no trial succeeded")
         value = best[0].value(base.goal)
-        says.append(f"Best so far: {base.goal.metric} {value:.4g} with {tell_config(best[0].config)}.")
+        says.append(f"Best so far: {base.goal.metric} {value:.4g} with {tell_change(best[0].config, base.baseline)}.")
         if not beats_chance(base.goal, value, base.chance):
             stop = "no configuration is better than chance: look at the data and the loss before tuning"
             return Conclusion((*says, stop.capitalize() + "."), base, findings, stop=stop)
@@ -85,12 +85,14 @@ class Refine(Stage):
         before = trials.only({t.round for t in trials.values()} - {round.name})
         _, changes, findings = refined(base, before)
         says = [_tell_change(base.space, name, new) for name, new in changes.items()]
-        says = says or ["The space stays as it is: the best trials are inside it and every hyperparameter matters."]
+        says = says or ["The space stays as it is: nothing in these trials argues for a change."]
         told = trials.of(round.name)
         if told:
             says.append(f"{len(told)} trials looked at the new space; {len(before)} earlier ones keep counting.")
         best = ranked(list(trials.values()), base.goal, base.steps)[0]
-        says.append(f"Best so far: {base.goal.metric} {best.value(base.goal):.4g} with {tell_config(best.config)}.")
+        says.append(
+            f"Best so far: {base.goal.metric} {best.value(base.goal):.4g} with {tell_change(best.config, base.baseline)}."
+        )
         return Conclusion(tuple(says), replace(base, space=round.space, config=best.config), findings)
 
 

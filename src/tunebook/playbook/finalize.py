@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from tunebook.playbook.base import Base, Conclusion, Round, Stage, tell_config
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, tell_change
 from tunebook.trial import Context, Status, Trials, config_key
 
 
@@ -21,7 +21,9 @@ class Finalize(Stage):
             return None
         steps = best_steps(base, trials)
         run = (base.config, Context(seed=base.fresh_seed(2_000_000), final=True))
-        question = f"The model: {tell_config(base.config)}, on all data but the test part, for {steps} steps."
+        question = (
+            f"The model: {tell_change(base.config, base.baseline)}, on all data but the test part, for {steps} steps."
+        )
         return Round(self.name, question, base.space, base.goal, steps, 1, "listed", "full", (run,),
                      metric=f"train_{base.goal.metric}")  # fmt: skip
 
