@@ -126,6 +126,22 @@ class Anova:
             out.append(self._effects(theta, weight))
         return out
 
+    def support(self, j: int) -> float:
+        """Twice the log likelihood ratio to the model without axis ``j``; about chi-square if it does nothing.
+
+        The reduced model is fitted anew.
+        """
+        k = np.delete(self._k, j, axis=0)
+        if not len(k):
+            return 2.0 * (self.evidence - self._nothing())
+        return 2.0 * (self.evidence - self._fit(k, np.ones(len(self.y)), np.delete(self.theta, j), 30)[1])
+
+    def _nothing(self) -> float:
+        """Log likelihood of noise alone, up to the constant that every evidence here lacks."""
+        n = len(self.y)
+        factor = _cholesky(np.eye(n) * float(np.mean(self.y**2)) + 1.0)
+        return -0.5 * float(self.y @ _solve(factor, self.y)) - float(np.sum(np.log(np.diag(factor))))
+
     def _effects(self, theta: Array, weight: Array) -> Effects:
         a, t, noise = np.exp(theta[:-2]), float(np.exp(theta[-2])), float(np.exp(theta[-1]))
         alpha = self._alpha(theta, weight)

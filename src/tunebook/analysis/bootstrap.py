@@ -99,7 +99,8 @@ def gain_of_doubling(values: Sequence[float], goal: Goal) -> Doubling | None:
     """Expected gain of doubling random trials; None with fewer than 8 successes.
 
     The expected best of n/4, n/2 and n of the trials are known exactly; the gains of the last two doublings are carried
-    on as a geometric series (a minimum with a smooth optimum approaches it by a constant factor a doubling).
+    on as a geometric series. Around a smooth optimum in d dimensions the factor is 2^(-2/d), so what was seen of it is
+    kept between 0.5 and 0.9. A rough figure: between a third and three times the truth in 9 of 10 cases.
     """
     loss = np.sort([goal.loss(v) for v in values])
     n = len(loss)
@@ -109,7 +110,7 @@ def gain_of_doubling(values: Sequence[float], goal: Goal) -> Doubling | None:
     loss = np.where(np.isfinite(loss), loss, worst)
     quarter, half, whole = (expected_best(loss, m) for m in (n // 4, n // 2, n))
     before, last = quarter - half, half - whole
-    ratio = min(max(last / before, 0.25), 1.0) if before > 0 else 0.5
+    ratio = min(max(last / before, 0.5), 0.9) if before > 0 else 0.5
     return Doubling(gain=max(0.0, ratio * last), last=last, before=before, n=n)
 
 

@@ -13,6 +13,7 @@ from tunebook.space import Space
 from tunebook.trial import Goal, Trial
 
 DRAWS = 40
+WIDEN = 1.4  # without it, nominal 90 % intervals hold the truth in 75 % (benchmarks/diagnosis.py)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def importance_of(model: Anova, level: float = 0.9, draws: int = DRAWS, seed: in
     again = np.array([e.total for e in model.resampled(draws, np.random.default_rng(seed))])
     tail = 0.5 * (1.0 - level)
     # weighted fits explain a little more than the fit to all rows alike: the draws are centred on the value
-    low, high = np.quantile(again - np.median(again, axis=0) + whole.total, [tail, 1.0 - tail], axis=0)
+    middle = np.median(again, axis=0)
+    low, high = whole.total + WIDEN * (np.quantile(again, [tail, 1.0 - tail], axis=0) - middle)
     out = [
         Importance(
             axis.name,

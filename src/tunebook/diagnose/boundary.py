@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
+from scipy.stats import binom, chi2
 
 from tunebook.analysis.anova import Anova
 from tunebook.analysis.importance import fit
@@ -14,7 +14,6 @@ from tunebook.diagnose.ranges import limits, widened
 from tunebook.space import Array, Float, Int
 
 NAME = "boundary"
-SURE = 0.9
 EDGE = 0.1
 DRAWS = 400
 LEAST_EFFECT = 0.05
@@ -24,9 +23,11 @@ MOST_FAILURES = 0.3
 def boundary(evidence: Evidence) -> list[Finding]:
     """Axes whose best value probably lies beyond an end of the range, most certain first.
 
-    The response along the axis, with the others as in the top trials, comes from an additive Gaussian process; the edge
-    is blamed when at least 90 % of its draws are best in the outermost tenth of the range, and the top trials do not
-    keep away from it. Choices have no edge; an end that is a natural limit (momentum 1) is left alone.
+    The response along the axis, with the others as in the top trials, comes from an additive Gaussian process. The edge
+    is blamed when nearly all of its draws are best in the outermost tenth of the range (90 % of them with 2 axes, 95 %
+    with 4, 98 % with 10: many axes are many chances to be wrong), the top trials do not keep away from it, the trials
+    there do not fail, and the axis matters at all (likelihood ratio, 5 % over all axes). Choices have no edge; an end
+    that is a natural limit (momentum 1) is left alone.
     """
     rows = tabulate(evidence.trials, evidence.space, evidence.goal)
     model = fit(rows, evidence.space)
@@ -34,6 +35,8 @@ def boundary(evidence: Evidence) -> list[Finding]:
         return []
     top = rows.best(max(5, round(0.1 * len(rows))))
     shares = model.effects().total
+    sure = 1.0 - 0.1 * min(1.0, 2.0 / evidence.space.dim)
+    bar = float(chi2.ppf(1.0 - 0.05 / evidence.space.dim, 1))
     found = []
     for j, axis in enumerate(evidence.space.axes):
         if not isinstance(axis.parameter, Float | Int) or shares[j] < LEAST_EFFECT:
@@ -41,7 +44,9 @@ def boundary(evidence: Evidence) -> list[Finding]:
         for side in ("low", "high"):
             chance = outside(model, j, rows.X[top], side)
             crowd = crowding(rows.X[:, j], top, side)
-            if chance >= SURE and crowd[2] <= 0.5 and not _fails(rows, j, side):
+            if chance < sure or crowd[2] > 0.5 or _fails(rows, j, side):
+                continue
+            if model.support(j) >= bar:
                 found.append((chance, _finding(evidence, rows, (j, side), top, (chance, *crowd))))
     return [f for _, f in sorted(found, key=lambda c: -c[0])]
 

@@ -17,6 +17,7 @@ from tunebook.space import Choice
 
 NAME = "coverage"
 FEW = 3
+ENOUGH = 0.5
 
 
 def coverage(evidence: Evidence) -> list[Finding]:
@@ -60,9 +61,11 @@ def _doubling(evidence: Evidence, rows: Rows) -> list[Finding]:
     metric = evidence.goal.metric
     figures = {"gain": told.gain, "noise": chance, "trials": float(told.n)}
     head = f"twice as many random trials ({2 * told.n}) would improve the best {metric} by about {told.gain:.2g}"
-    if told.gain < chance:
+    if told.gain < ENOUGH * chance:
         says = f"{head}, less than the noise of one value ({chance:.2g})"
         return [Finding(NAME, Severity.INFO, says, "enough has been explored", {}, (), None, figures)]
+    if told.gain < chance:
+        return []
     says = f"{head}, more than the noise of one value ({chance:.2g})"
     return [Finding(NAME, Severity.INFO, says, f"run {told.n} more, or search where it is good", {}, (), None, figures)]
 

@@ -15,7 +15,7 @@ from tunebook.space import Choice, Float, Int, Parameter
 from tunebook.trial import FailureKind, Goal, Status, Trial
 
 NAME = "divergence"
-SURE = 0.01
+SURE = 0.05
 MOSTLY = 0.6
 LEAST_BAD = 3
 TOO_MANY = 0.5
@@ -32,7 +32,7 @@ def divergence(evidence: Evidence) -> list[Finding]:
     """Failures, sorted by what went wrong: how many, and the cut that holds most of them, as a narrower range.
 
     A training counts as diverged too when its last loss is not finite, or far worse than its own first. The cut must be
-    better than any cut of randomly chosen failures (p < 0.01), at least 60 % of the trials beyond it must have failed,
+    better than any cut of randomly chosen failures (p < 0.05), at least 60 % of the trials beyond it must have failed,
     and the best trial must not lie there. Failures without a cut in more than half of the trials look like a bug.
     """
     told = [(t, c) for t in evidence.trials if (c := evidence.space.adapt(t.config)) is not None and _over(t)]

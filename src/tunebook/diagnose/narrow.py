@@ -11,7 +11,7 @@ from tunebook.diagnose.ranges import narrowed, parents
 from tunebook.space import Float, Int
 
 NAME = "narrow"
-QUANTILE = 0.2
+QUANTILE = 0.1
 LEAST_TOP = 8
 PADDING = 0.12
 LEAST_EFFECT = 0.05
@@ -20,7 +20,7 @@ NIL = 0.03
 
 
 def narrow(evidence: Evidence) -> list[Finding]:
-    """Proposals to narrow the axes that matter to the region of the best fifth (at least 8), with room to spare, and to
+    """Proposals to narrow the axes that matter to the region of the best tenth (at least 8), with room to spare, and to
     fix numbers that make no difference at the best trial's value.
 
     Says nothing below ``20 + 4 dim`` successful configurations, of axes on which others depend, and of choices: trials
@@ -45,7 +45,7 @@ def narrow(evidence: Evidence) -> list[Finding]:
 
 
 def region(rows: Rows, j: int) -> tuple[float, float]:
-    """Codes between which the best fifth of the configurations lie on axis ``j``, padded by an eighth of the range."""
+    """Codes between which the best tenth of the configurations lie on axis ``j``, padded by an eighth of the range."""
     n = int(np.sum(rows.feasible))
     codes = rows.X[rows.best(max(LEAST_TOP, round(QUANTILE * n))), j]
     codes = codes[~np.isnan(codes)]

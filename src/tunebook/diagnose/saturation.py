@@ -56,7 +56,11 @@ def settled_at(steps: Array, curve: Array) -> float:
     window = max(3, len(curve) // 8)
     level = smooth(curve, window)
     noise = step_noise(curve)
-    slack = max(2.5 * noise / math.sqrt(window), RELATIVE * float(curve[0] - np.min(level)))
+    half = len(curve) // 2
+    wander = level[half:] - np.polyval(np.polyfit(steps[half:], level[half:], 1), steps[half:])  # noise may be sluggish
+    slack = max(
+        2.5 * noise / math.sqrt(window), 2.0 * float(np.std(wander)), RELATIVE * float(curve[0] - np.min(level))
+    )
     return float(steps[int(np.argmax(level <= np.min(level) + slack))])
 
 
