@@ -42,7 +42,8 @@ class Problem:
         lines = [head]
         if self.where:
             lines.append(f"  --> {self.where}")
-        told = [f"got {self.got}" if self.got else "", f"expected {self.expected}" if self.expected else ""]
+        wanted = self.expected if self.expected.startswith("did you mean") else f"expected {self.expected}"
+        told = [f"got {self.got}" if self.got else "", wanted if self.expected else ""]
         if any(told):
             lines.append("  " + "; ".join(t for t in told if t))
         if self.fix:

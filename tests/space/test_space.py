@@ -5,6 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def spaces(draw: st.DrawFn, depth: int = 2) -> Space:
             items[name] = draw(st.one_of(parameters(), PLAIN))
     conditions = {}
     names = list(items)
-    for above, below in zip(names, names[1:], strict=False):
+    for above, below in pairwise(names):
         parent = items[above]
         small = isinstance(parent, Parameter) and 0 < parent.size < 100
         if small and draw(st.booleans()):
@@ -257,7 +258,8 @@ def test_options_are_told_apart_by_value_and_truth() -> None:
 
 def test_big_batches_are_quick() -> None:
     space = Space(
-        {f"f{i}": Float(1e-6, 1, log=True) for i in range(4)}, a=Int(1, 9), b=Choice(["x", "y", "z"]), c=Int(8, 512, log=True),
+        {f"f{i}": Float(1e-6, 1, log=True) for i in range(4)},
+        a=Int(1, 9), b=Choice(["x", "y", "z"]), c=Int(8, 512, log=True),
         opt=Choice({"sgd": Space(m=Float(0, 1)), "adam": Space(b=Float(0, 1, step=0.01))}),
     )  # fmt: skip
     units = np.random.default_rng(0).random((10_000, space.dim))
@@ -272,7 +274,8 @@ def test_big_batches_are_quick() -> None:
 # conditions and nesting
 
 
-OPTIMIZERS = Choice({"sgd": Space(lr=Float(1e-3, 1, log=True), nesterov=Choice({"yes": Space(m=Float(0.5, 1)), "no": Space()})),
+NESTEROV = Choice({"yes": Space(m=Float(0.5, 1)), "no": Space()})
+OPTIMIZERS = Choice({"sgd": Space(lr=Float(1e-3, 1, log=True), nesterov=NESTEROV),
                      "adam": Space(lr=Float(1e-5, 1e-2, log=True), eps=1e-8)})  # fmt: skip
 
 
@@ -355,8 +358,8 @@ def test_updated_freezes_widens_narrows_and_extends() -> None:
     assert space.constants["lr"] == 0.01
     assert space.parameters["depth"] == Int(2, 8)
     assert space.parameters["act"].size == 3
-    assert space.names == ("depth", "act", "opt", "opt.sgd.lr", "opt.sgd.nesterov", "opt.sgd.nesterov.yes.m", "opt.adam.lr",
-                           "drop")  # fmt: skip
+    assert space.names == ("depth", "act", "opt", "opt.sgd.lr", "opt.sgd.nesterov", "opt.sgd.nesterov.yes.m",
+                           "opt.adam.lr", "drop")  # fmt: skip
     assert WIDE.updated({}) == WIDE
 
 

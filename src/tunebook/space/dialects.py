@@ -44,12 +44,16 @@ def _from_mapping(item: Mapping[Any, Any]) -> str:
     told = dict(item)
     if isinstance(told.get("_value"), list):  # NNI: {"_type": "loguniform", "_value": [1e-4, 1e-1]}
         values = told["_value"]
-        told = {"values": values} if told.get("_type") == "choice" else {**_pair(values), "distribution": told["_type"]}
+        told = (
+            {"values": values}
+            if told.get("_type") == "choice"
+            else {**_pair(values), "distribution": told.get("_type")}
+        )
     if isinstance(told.get("bounds"), list):
         told |= _pair(told["bounds"])
-    ends = [told.get(k) for k in (*_LOW, *_HIGH) if k in told]
-    whole = all(isinstance(end, int) for end in ends) and "uniform" not in str(told.get("distribution", "int_uniform"))
-    return _written(told, whole or "int" in str(told.get("distribution", ""))) or "type, low and high, or options"
+    ends = [told[k] for k in (*_LOW, *_HIGH) if k in told]
+    whole = all(isinstance(end, int) for end in ends) and "int" in str(told.get("distribution", "int"))
+    return _written(told, whole) or "type, low and high, or options"
 
 
 def _pair(values: list[Any]) -> dict[str, Any]:
@@ -72,7 +76,7 @@ def _from_scipy(item: object) -> str:
 def _written(told: Mapping[str, Any], whole: bool) -> str:
     """The declaration in our words; empty when too little is known."""
     options = next((told[k] for k in _OPTIONS if k in told), None)
-    if options is not None:
+    if isinstance(options, list | tuple):
         return f"Choice({list(options)!r})"
     low, high = (next((told[k] for k in keys if k in told), None) for keys in (_LOW, _HIGH))
     if low is None or high is None:

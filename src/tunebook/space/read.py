@@ -54,7 +54,7 @@ def entry(told: Mapping[str, Any], where: str, nest: Nest) -> Parameter | Value:
     settings = {k: v for k, v in told.items() if k not in ("type", "when")}
     kind = told.get("type")
     foreign = translation(settings)
-    if foreign and kind not in _KINDS:
+    if foreign and not (isinstance(kind, str) and kind in _KINDS):
         raise SpaceError(rules.problem(32, where, f"this is {foreign[0]}, not tunebook's", shown(dict(told)),
                                        "type, low, high, options", f"as {foreign[1]}"))  # fmt: skip
     if kind == "constant" and set(settings) == {"value"}:
