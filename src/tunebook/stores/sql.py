@@ -15,13 +15,13 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, make_url, select
+from sqlalchemy import Connection, CursorResult, delete, func, insert, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tunebook.errors import SettingError, StoreError, StudyBusy, StudyNotFound, nearest
@@ -34,6 +34,7 @@ from tunebook.stores.codec import decode_many, encode
 from tunebook.trial import Created, Event
 
 PATIENCE: Final = 30.0
+FETCHED: Final = 500
 LONGEST_NAME: Final = 256
 _URLS: Final = "a path, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
@@ -89,7 +90,8 @@ class SqlStore(Store):
                 .order_by(BATCHES.c["position"])
             )
             start = connection.execute(first).scalar_one() or 0
-            events = decode_many(self._checked(connection.execute(query).tuples(), start), where=self._where())
+            chunks = self._checked(connection.execute(query), start)
+            events = decode_many(chunks, where=self._where())
             return events[max(0, since) - start :]
 
     def _find(self, connection: Connection) -> int:
@@ -105,21 +107,31 @@ class SqlStore(Store):
             )
         return int(study)
 
-    def _checked(self, rows: Iterable[Sequence[Any]], at: int) -> Iterator[str]:
-        """The texts of batches, each after its checksum was compared and that none is missing before it."""
-        for position, count, raw, crc in rows:
-            told = raw if isinstance(raw, bytes) else str(raw).encode()
-            if position != at or zlib.crc32(told) != crc:
-                raise StoreError(
-                    f"the batch of {count} events at position {position:,} is damaged"
-                    if position == at
-                    else f"the events {at:,} to {position - 1:,} are missing",
-                    where=self._where(),
-                    fix="restore the book from a copy",
-                    code="STORE-085",
-                )
-            at += count
-            yield told.decode("ascii")
+    def _checked(self, result: CursorResult[Any], at: int) -> Iterator[list[bytes]]:
+        """The texts of batches, some hundred at a time; each checksum is compared, and that no batch is missing.
+
+        The rows are taken from the driver's cursor: SQLAlchemy's would double the time that a long log takes to fetch.
+        """
+        crc32 = zlib.crc32
+        while rows := result.cursor.fetchmany(FETCHED):
+            texts = []
+            for position, count, raw, crc in rows:
+                text = raw if type(raw) is bytes else str(raw).encode()
+                if position != at or crc32(text) != crc:
+                    raise self._damaged(at, position, count)
+                at += count
+                texts.append(text)
+            yield texts
+
+    def _damaged(self, at: int, position: int, count: int) -> StoreError:
+        return StoreError(
+            f"the batch of {count} events at position {position:,} is damaged"
+            if position == at
+            else f"the events {at:,} to {position - 1:,} are missing",
+            where=self._where(),
+            fix="restore the book from a copy",
+            code="STORE-085",
+        )
 
     def _where(self) -> str:
         return f"{self._database.shown}, study {self.study!r}"
@@ -182,7 +194,7 @@ class SqlStore(Store):
             return int(connection.execute(query).scalar_one())
 
     def _lock(self, connection: Connection, study: int) -> Callable[[], None]:
-        """The study's lock. Raises StudyBusy; a holder that has the lock and no row yet is given a moment to write it."""
+        """The study's lock. Raises StudyBusy; a holder that has it and no row yet is given a moment."""
         for patience in (0.05, 0.1, 0.2, 0.4, 0.0):
             unlock = self._database.lock(connection, study)
             if unlock is not None:
@@ -283,7 +295,8 @@ class SqlStore(Store):
         query = select(BATCHES.c["count"], BATCHES.c["crc"]).where(
             BATCHES.c.study == batch["study"], BATCHES.c["position"] == batch["position"]
         )
-        return connection.execute(query).tuples().one_or_none() == (batch["count"], batch["crc"])
+        row = connection.execute(query).one_or_none()
+        return row is not None and tuple(row) == (batch["count"], batch["crc"])
 
     def _refusal(self, connection: Connection, held: _Held, batch: Mapping[str, Any]) -> StoreError:
         """Why nothing was written: the claim is not ours any more, or the log is not as long as it should be."""
@@ -327,7 +340,7 @@ def studies(url: str | Path, patience: float = PATIENCE) -> list[Entry]:
     )
     try:
         with closing(database.reader()) as connection:
-            rows = connection.execute(query).tuples().all()
+            rows = connection.execute(query).all()
     except DBAPIError as error:
         raise database.explain(error) from error
     found = [Entry(n, int(e), int(t), c, math.nan if w is None else w) for n, e, t, c, w in rows]
