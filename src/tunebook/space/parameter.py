@@ -260,8 +260,10 @@ class Float(_Number):
     @property
     def start(self) -> Value:
         middle = super().start
+        if self.default is not None or self.lattice:
+            return middle
         # a person reads the default: 0.0001, not 0.00010000000000000009
-        return middle if self.default is not None else min(max(float(f"{middle:.12g}"), self.low), self.high)
+        return min(max(float(f"{middle:.12g}"), self.low), self.high)
 
     def nth(self, index: Index) -> list[Value]:
         digits = max(_digits(self.low), _digits(self.lattice))
