@@ -90,9 +90,8 @@ class Refine(Stage):
         if told:
             says.append(f"{len(told)} trials looked at the new space; {len(before)} earlier ones keep counting.")
         best = ranked(list(trials.values()), base.goal, base.steps)[0]
-        says.append(
-            f"Best so far: {base.goal.metric} {best.value(base.goal):.4g} with {tell_change(best.config, base.baseline)}."
-        )
+        value, which = best.value(base.goal), tell_change(best.config, base.baseline)
+        says.append(f"Best so far: {base.goal.metric} {value:.4g} with {which}.")
         return Conclusion(tuple(says), replace(base, space=round.space, config=best.config), findings)
 
 

@@ -291,15 +291,19 @@ def _history(story: Story) -> Scatter:
                    empty=_empty(len(values)))  # fmt: skip
 
 
-def _confirmed(story: Story) -> Bars:
+def _confirmed(story: Story) -> Scatter:
     told = story.confirmation or {}
-    bars = []
-    for name, values in told.items():
-        mean, low, high = mean_interval(values)
-        bars.append(Bar(name, mean, low, high, tone="good" if name == "winner" and story.base.adopted else "plain"))
-    return Bars("Confirmation on fresh seeds", Axis(story.goal.metric), tuple(bars),
-                note="Mean over seeds that the search never used, with its 95 % interval.",
-                empty="" if bars else "No budget was left to confirm a winner.")  # fmt: skip
+    names = {"baseline": "default", "winner": "tuned"}
+    x = [names[name] for name, values in told.items() for _ in values]
+    y = [v for values in told.values() for v in values]
+    means = [mean_interval(values)[0] for values in told.values()]
+    points = (
+        Points("a fresh seed", x, y, marker="ring", tone="info"),
+        Points("mean", [names[n] for n in told], means, marker="star", tone="good"),
+    )
+    return Scatter("Confirmation on fresh seeds", Axis("", "category", categories=list(names.values())),
+                   Axis(story.goal.metric), points, empty="" if told else "No budget was left to confirm a winner.",
+                   note="Each ring is a training with a seed that the search never used.")  # fmt: skip
 
 
 def _learning(story: Story) -> Lines:
@@ -318,7 +322,7 @@ def _learning(story: Story) -> Lines:
                 x, y = zip(*points, strict=True)
                 series.append(Series(f"trial {trial.number}", x, y, role=role, dash=dash))  # type: ignore[arg-type]
     return Lines(f"Learning curves of the {len(best)} best trials", Axis("step"), Axis(metric), tuple(series),
-                 note="Solid is validation, dashed training: a widening gap is overfitting, two poor curves underfitting.",
+                 note="Solid is validation, dashed training: a widening gap is overfitting, two poor ones underfitting.",
                  empty="" if series else "Nothing was measured.")  # fmt: skip
 
 
@@ -327,7 +331,7 @@ def _importance(story: Story) -> Bars:
     bars = tuple(Bar(i.name, i.value, i.low, i.high) for i in told)
     empty = "" if bars else f"Too few trials: about {needed(story.space)} configurations needed."
     return Bars("Importance", Axis("share of the variation"), bars, empty=empty,
-                note="Share of the variation over the searched ranges that each explains, with a 90 % interval.")  # fmt: skip
+                note="Share of the variation that each explains over its searched range, with a 90 % interval.")  # fmt: skip
 
 
 def _axis(p: Parameter, label: str) -> Axis:
@@ -358,7 +362,7 @@ def _slice_points(story: Story, name: str, label: str, trials: Sequence[Trial]) 
     y = [t.value(story.goal) for t in trials]
     numbers = [t.number for t in trials]
     marker: Marker = "circle" if label == "to the end" else "ring"
-    return Points(label, x, y, [f"trial {n}" for n in numbers], numbers, marker)  # type: ignore[arg-type]
+    return Points(label, x, y, [f"trial {n}" for n in numbers], numbers, marker)
 
 
 def _parallel(story: Story) -> Parallel:
