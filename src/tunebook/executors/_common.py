@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tunebook.errors import SettingError
 from tunebook.objective import Run
-from tunebook.trial import Ended, Event, Failure, FailureKind, Measured, Status
+from tunebook.trial import Ended, Failure, FailureKind, Measured, Status
 
 
 def wall_clock() -> Callable[[], float]:
@@ -17,11 +17,11 @@ def wall_clock() -> Callable[[], float]:
     return lambda: offset + time.monotonic()
 
 
-def timed(event: Event, elapsed: float) -> Event:
-    """The event, with the seconds that a measurement took where the objective left them out."""
-    if isinstance(event, Measured) and not event.measurement.seconds:
-        return replace(event, measurement=replace(event.measurement, seconds=elapsed))
-    return event
+def timed(event: Measured, elapsed: float) -> Measured:
+    """The event, with the seconds that the measurement took where the objective left them out."""
+    if event.measurement.seconds:
+        return event
+    return replace(event, measurement=replace(event.measurement, seconds=elapsed))
 
 
 def stopped(run: Run, note: str = "") -> Ended:
@@ -29,9 +29,9 @@ def stopped(run: Run, note: str = "") -> Ended:
     return Ended(run.trial, run.attempt, Status.STOPPED, note=note)
 
 
-def failed(run: Run, kind: FailureKind, message: str, where: str = "") -> Ended:
+def failed(run: Run, kind: FailureKind, message: str, where: str = "", traceback: str = "") -> Ended:
     """The end of a run that failed for a reason that only its executor knows."""
-    return Ended(run.trial, run.attempt, Status.FAILED, Failure(kind, message, where))
+    return Ended(run.trial, run.attempt, Status.FAILED, Failure(kind, message, where, traceback))
 
 
 def whole(value: object, name: str) -> int:

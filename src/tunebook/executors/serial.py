@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tunebook.executors._common import closed, failed, stopped, timed, wall_clock
+from tunebook.executors._common import closed, failed, stopped, wall_clock
+from tunebook.executors._journal import journalled
 from tunebook.executors.base import Executor
 from tunebook.objective import Objective, Run, follow, play
 from tunebook.trial import Ended, Event, FailureKind
@@ -47,17 +47,15 @@ class SerialExecutor(Executor):
         if self._stream is None:
             if run.trial in self._stopping:
                 return [self._end(stopped(run))]
-            self._stream = self._play(self.objective, run, lambda: run.trial in self._stopping)
-        began = time.perf_counter()
+            events = self._play(self.objective, run, lambda: run.trial in self._stopping)
+            self._stream = journalled(events, run)
         try:
             event = next(self._stream)
         except BaseException as error:  # Ctrl-C, or ``raw``: the run is over, as the next poll says
             kind = FailureKind.INTERRUPTED if isinstance(error, KeyboardInterrupt) else FailureKind.USER_ERROR
             self._unsaid.append(self._end(failed(run, kind, f"{type(error).__name__} was raised out of the run")))
             raise
-        if isinstance(event, Ended):
-            return [self._end(event)]
-        return [timed(event, time.perf_counter() - began)]
+        return [self._end(event) if isinstance(event, Ended) else event]
 
     def _end(self, event: Ended) -> Ended:
         self._runs.popleft()

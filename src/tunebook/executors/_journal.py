@@ -1,0 +1,81 @@
+"""What a run measured, kept in its folder until no attempt needs it any more.
+
+An objective goes on when its measurement was handed over, and may then save a checkpoint. The driver can be killed
+before it has written that measurement to the record; the next attempt starts from the checkpoint, behind it. So a
+measurement is appended to ``measured.jsonl`` first, and the next attempt hands over again what is there. What the
+driver has already, it passes over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tunebook.executors._common import timed
+from tunebook.objective import Run, failure_of
+from tunebook.trial import Ended, Event, Measured, Measurement, Status
+
+NAME = "measured.jsonl"
+
+
+def journalled(events: Iterator[Event], run: Run) -> Iterator[Event]:
+    """The events of a run, after the measurements of its earlier attempts; each measurement is kept before it is given.
+
+    Seconds that the objective left out are filled in. A journal that cannot be written ends the run FAILED.
+    """
+    try:
+        known, journal = _opened(run)
+    except OSError as error:
+        yield Ended(run.trial, run.attempt, Status.FAILED, failure_of(error))
+        return
+    try:
+        last = 0
+        for m in known:
+            last = m.step
+            yield Measured(run.trial, run.attempt, m)
+        began = time.perf_counter()
+        for event in events:
+            if isinstance(event, Measured):
+                if event.measurement.step > last:
+                    told = timed(event, time.perf_counter() - began)
+                    try:
+                        os.write(journal, _line(told.measurement))
+                    except OSError as error:
+                        yield Ended(run.trial, run.attempt, Status.FAILED, failure_of(error))
+                        return
+                    yield told
+                began = time.perf_counter()
+            else:
+                yield event
+    finally:
+        os.close(journal)
+
+
+def _opened(run: Run) -> tuple[list[Measurement], int]:
+    """What earlier attempts measured, and the file to append to. Raises OSError."""
+    path = run.folder / NAME
+    run.folder.mkdir(parents=True, exist_ok=True)
+    known = _read(path) if run.attempt > 1 and path.exists() else []
+    start = os.O_APPEND if known else os.O_TRUNC
+    return [m for m in known if m.step <= run.until], os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | start, 0o644
+    )
+
+
+def _line(m: Measurement) -> bytes:
+    return json.dumps([m.step, dict(m.metrics), m.seconds, m.memory]).encode() + b"\n"
+
+
+def _read(path: Path) -> list[Measurement]:
+    """The measurements of whole lines, by step. A line that was cut by a full disk is passed over."""
+    found: dict[int, Measurement] = {}
+    for line in path.read_bytes().splitlines():
+        try:
+            step, metrics, seconds, memory = json.loads(line)
+        except ValueError:
+            continue
+        found[step] = Measurement(step, metrics, seconds, memory)
+    return [found[step] for step in sorted(found)]
