@@ -83,7 +83,10 @@ class _Table:
         order = np.argsort(self.facts[:n, 0], kind="stable")
         number, y, budget, repeats = self.facts[order].T
         whole = (number.astype(np.int64), budget.astype(np.int64), repeats.astype(np.int64))
-        return History(whole[0], self.units[order], y, whole[1], np.isfinite(y), whole[2])
+        told = History(whole[0], self.units[order], y, whole[1], np.isfinite(y), whole[2])
+        for array in (told.number, told.X, told.y, told.budget, told.feasible, told.repeats):
+            array.flags.writeable = False
+        return told
 
 
 class Sampler(ABC):
@@ -100,13 +103,18 @@ class Sampler(ABC):
 
         Trials of an earlier space are taken over by ``Space.adapt``; those that have no place in this one are left out.
         """
+        known: list[tuple[str, Trial]] = []
+        new: dict[str, Config] = {}
         for trial in trials:
             config = self.space.adapt(trial.config)
-            if config is None or not (trial.curve or trial.status is Status.FAILED):
-                continue
-            key = config_key(config)
-            if key not in self._table:
-                self._table.add(key, self.space.encode([config])[0])
+            if config is not None and (trial.curve or trial.status is Status.FAILED):
+                key = config_key(config)
+                known.append((key, trial))
+                if key not in self._table:
+                    new[key] = config
+        for key, units in zip(new, self.space.encode(new.values()), strict=True):
+            self._table.add(key, units)
+        for key, trial in known:
             self._table.put(key, trial.number, trial.step, trial.loss(self.goal))
             self._history = None
 
@@ -160,7 +168,6 @@ class Sampler(ABC):
         """The proposal, random configurations, and at last a walk through all there are."""
         yield proposal
         rng = np.random.default_rng([self.seed, number, REDRAWS])
-        for _ in range(REDRAWS):
-            yield self.space.decode(rng.random((1, self.space.dim)))[0]
+        yield from self.space.decode(rng.random((REDRAWS, self.space.dim)))
         # a grid with more points on an axis than there are known configurations holds a new one, if any exists
         yield from self.space.grid(len(taken) + len(self._table) + 2)

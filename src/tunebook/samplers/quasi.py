@@ -4,7 +4,6 @@ The points of a study are a fixed sequence: the point of a trial depends on the 
 neither the number of workers nor an interruption changes the set, and the trials can be scored again by another goal.
 
 I. M. Sobol', USSR Comput. Math. Math. Phys. 7 (1967); scrambled as in A. B. Owen, J. Complexity 14 (1998).
-J. H. Halton, Numerische Mathematik 2 (1960).
 """
 
 from __future__ import annotations
@@ -14,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from tunebook.errors import SettingError, nearest
+from tunebook.samplers._halton import Halton
 from tunebook.samplers.base import History, Sampler
 from tunebook.space import Array, Space
 from tunebook.trial import Goal
 
 BLOCK = 256
+MOST_AXES = 21_201
 KINDS = ("sobol", "halton")
 
 
@@ -35,6 +36,7 @@ class QuasiSampler(Sampler):
         if kind not in KINDS:
             raise SettingError("unknown sequence", where="kind", got=repr(kind), expected=nearest(str(kind), KINDS))
         self.kind = kind
+        self._halton: Halton | None = None
         self._blocks: dict[int, Array] = {}
         self._engine: Any = None
         self._next = 0
@@ -44,11 +46,12 @@ class QuasiSampler(Sampler):
 
     def points(self, first: int, n: int) -> Array:
         """Points ``first``, ``first + 1``, ... of the sequence: (n, dim) in [0, 1)."""
-        out = np.empty((n, self.space.dim))
-        for i in range(n if self.space.dim else 0):
-            block, row = divmod(first + i, BLOCK)
-            out[i] = self._block(block)[row]
-        return out
+        if n < 1 or self.space.dim == 0:
+            return np.empty((max(n, 0), self.space.dim))
+        if self.kind == "halton" or self.space.dim > MOST_AXES:
+            self._halton = self._halton or Halton(self.space.dim, np.random.default_rng(self.seed))
+            return self._halton.points(first, n)
+        return np.array([self._block((first + i) // BLOCK)[(first + i) % BLOCK] for i in range(n)])
 
     def _block(self, block: int) -> Array:
         """Points ``block * BLOCK`` and following; kept, since a study walks through them in order."""
@@ -63,8 +66,6 @@ class QuasiSampler(Sampler):
         return self._blocks[block]
 
     def _begin(self) -> Any:
-        from scipy.stats import qmc  # noqa: PLC0415  (scipy.stats takes half a second to import)
+        from scipy.stats.qmc import Sobol  # noqa: PLC0415  (scipy.stats takes half a second to import)
 
-        sobol = self.kind == "sobol" and self.space.dim <= qmc.Sobol.MAXDIM
-        engine = qmc.Sobol if sobol else qmc.Halton
-        return engine(self.space.dim, scramble=True, seed=np.random.default_rng(self.seed))
+        return Sobol(self.space.dim, scramble=True, seed=np.random.default_rng(self.seed))
