@@ -13,6 +13,7 @@ LADDER = (  # lowest row first
     ("errors", "faults"),
     ("space",),
     ("trial",),
+    ("measurement",),
     ("objective", "metrics", "data"),
     ("samplers", "schedulers", "stores", "executors/base", "analysis"),
     ("diagnose", "ensembles"),

@@ -18,6 +18,7 @@ The native form is a generator of measurements; ``objective`` adapts plain funct
 
 from __future__ import annotations
 
+import inspect
 import math
 import threading
 import time
@@ -25,16 +26,18 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, fields
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any
 
-from tunebook.errors import CheckpointError, ObjectiveError
+from tunebook.errors import CheckpointError, ObjectiveError, TunebookError, shown
+from tunebook.measurement import check_measurement, odd
 from tunebook.space import Config
 from tunebook.trial import Context, Ended, Event, Failure, FailureKind, Measured, Measurement, Status
 
 LONGEST_TEXT = 8_000
-MOST_METRICS = 1_000
+_PACKAGE = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,12 @@ class Run:
     attempt: int = 1
     metric: str = "value"
 
+    def report(self, step: int, /, **metrics: Any) -> None:
+        """For objectives that are plain functions: see ``ReportingRun``."""
+        raise ObjectiveError("this run cannot report", where=f"run.report({shown(step)}, ...)", got="a plain function",
+                             expected="a generator that yields measurements, or a decorated function",
+                             fix="put @tunebook.objective above the function", code="OBJECTIVE-053")  # fmt: skip
+
 
 @dataclass(frozen=True)
 class EarlyStop:
@@ -71,15 +80,21 @@ def play(objective: Objective, run: Run, stopped: Callable[[], bool] = lambda: F
     Every executor runs objectives through this function, so that failures look the same on all of them. ``stopped`` is
     asked after each measurement; when it says yes the objective is closed there, and the run ends STOPPED.
     """
+    listening = True
     try:
-        yield from follow(objective, run, stopped)
+        with closing(follow(objective, run, stopped)) as events:
+            for event in events:
+                listening = False  # who closes the stream here does not want to hear how the objective took it
+                yield event
+                listening = True
     except (GeneratorExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # noqa: BLE001  (a failed run is information, not a crash: it becomes an event)
-        yield Ended(run.trial, run.attempt, Status.FAILED, failure_of(error))
+        if listening:
+            yield Ended(run.trial, run.attempt, Status.FAILED, failure_of(error, _place(objective)))
 
 
-def follow(objective: Objective, run: Run, stopped: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+def follow(objective: Objective, run: Run, stopped: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
     """``play`` for debugging: what the objective raises is raised, and then there is no Ended."""
     step, ended = 0, None
     with closing(_Stream(objective(run))) as stream:
@@ -132,7 +147,7 @@ def _end(run: Run, step: int, returned: object) -> Ended:
     if step >= run.until:
         return Ended(run.trial, run.attempt, Status.COMPLETED)
     if isinstance(returned, EarlyStop):
-        return Ended(run.trial, run.attempt, Status.STOPPED, note=returned.reason)
+        return Ended(run.trial, run.attempt, Status.STOPPED, note=_short(str(returned.reason)))
     # without this a scheduler would resume the trial for ever
     if step:
         message = (
@@ -148,24 +163,46 @@ def _diverged(run: Run, m: Measurement) -> Ended:
     return Ended(run.trial, run.attempt, Status.FAILED, Failure(FailureKind.DIVERGED, message))
 
 
-def failure_of(error: BaseException) -> Failure:
-    """A typed failure of an exception: what kind, its first line, the place in the user's code, the traceback."""
+def failure_of(error: BaseException, near: str = "") -> Failure:
+    """A typed failure of an exception: what kind, its first line, the place in the user's code, the traceback.
+
+    ``near`` is the place to name when no frame of the traceback is the user's.
+    """
     try:
         text = str(error)
     except Exception as odd:  # noqa: BLE001  (an exception whose __str__ is broken must not hide itself)
         text = f"(its message cannot be shown: {type(odd).__name__})"
-    message = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if not isinstance(error, TunebookError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if "/tunebook/" not in f.filename.replace("\\", "/")] or frames
-    where = f"{theirs[-1].filename}:{theirs[-1].lineno} in {theirs[-1].name}" if theirs else ""
-    lines = "".join(traceback.format_tb(error.__traceback__)) + message
-    return Failure(_kind(error, text), _short(message), where, _short(lines))
+    theirs = [f for f in frames if not f.filename.startswith(_PACKAGE)]
+    if not theirs and (not near or near.startswith(_PACKAGE)):
+        theirs = frames
+    where = f"{theirs[-1].filename}:{theirs[-1].lineno} in {theirs[-1].name}" if theirs else near
+    return Failure(_kind(error, text), _short(text), where, _short(_traceback(error)))
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as odd:  # noqa: BLE001  (an exception can break its own formatting)
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return f"{frames}{type(error).__name__} (it cannot be shown: {type(odd).__name__})"
+
+
+def _place(function: Any) -> str:
+    """Where a function is written."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}" if code else ""
 
 
 def _short(text: str) -> str:
-    return (
-        text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT // 2] + "\n[...]\n" + text[-LONGEST_TEXT // 2 + 8 :]
-    )
+    """Text that any store takes: at most ``LONGEST_TEXT`` bytes of sound UTF-8, its middle left out if need be."""
+    sound = text.replace("\0", "\\0").encode("utf-8", "backslashreplace")
+    if len(sound) <= LONGEST_TEXT:
+        return sound.decode()
+    half = LONGEST_TEXT // 2 - 8
+    return f"{sound[:half].decode(errors='ignore')}\n[...]\n{sound[-half:].decode(errors='ignore')}"
 
 
 # what PyTorch, C++ and the system say when memory ends; torch raises a plain RuntimeError on the CPU
@@ -181,107 +218,11 @@ def _kind(error: BaseException, text: str) -> FailureKind:
         return FailureKind.OOM_GPU
     if isinstance(error, CheckpointError):
         return FailureKind.CHECKPOINT
-    if isinstance(error, OSError) and error.errno in (28, 27, 5, 122):  # ENOSPC, EFBIG, EIO, EDQUOT
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EFBIG, EIO, EDQUOT):
         return FailureKind.STORAGE
     if isinstance(error, FloatingPointError):
         return FailureKind.DIVERGED
     return FailureKind.USER_ERROR
-
-
-def check_measurement(m: object, after: int, metric: str) -> Measurement:
-    """A measurement with plain floats, or ObjectiveError saying what is wrong with it.
-
-    ``after`` is the step before, ``metric`` the name that must be there.
-    """
-    if not isinstance(m, Measurement):
-        raise ObjectiveError(
-            "the objective yielded something else than a Measurement",
-            got=f"{m!r:.200}",
-            expected="Measurement(step, {'loss': 0.1})",
-            code="OBJECTIVE-061",
-        )
-    step = m.step
-    if isinstance(step, bool) or not isinstance(step, int) or step < 1:
-        raise ObjectiveError(
-            "a step is not a positive whole number",
-            where="report",
-            got=f"step={step!r}",
-            expected="1, 2, 3, ...",
-            code="OBJECTIVE-075",
-        )
-    if step <= after:
-        raise ObjectiveError(
-            "steps must go up",
-            where="report",
-            got=f"step {step} after step {after}",
-            fix="report each step once, in order",
-            code="OBJECTIVE-075",
-        )
-    if len(m.metrics) > MOST_METRICS:
-        raise ObjectiveError(
-            "too many metrics in a step",
-            got=f"{len(m.metrics):,}",
-            expected=f"at most {MOST_METRICS:,}",
-            code="OBJECTIVE-077",
-        )
-    metrics = {name: number(value, name) for name, value in m.metrics.items()}
-    if metric not in metrics:
-        raise ObjectiveError(
-            f"the metric that is optimised, {metric!r}, was not reported",
-            where=f"step {step}",
-            got=", ".join(metrics) or "no metrics",
-            fix=f"report {metric}=..., or choose another metric",
-            code="OBJECTIVE-049",
-        )
-    return Measurement(step, metrics, float(m.seconds), float(m.memory))
-
-
-def number(value: Any, name: str) -> float:
-    """A metric as a float; 0-d arrays and tensors are taken. Raises ObjectiveError, with the way out, for all else."""
-    if not isinstance(name, str) or not name or len(name) > 256 or not name.isprintable():
-        raise ObjectiveError("a metric's name is not a short printable text", got=f"{name!r:.80}", code="OBJECTIVE-077")
-    hints = {
-        type(None): ("OBJECTIVE-061", "forgot the return, or the value?"),
-        bool: ("OBJECTIVE-067", "float(x) if it is meant as a number"),
-        str: ("OBJECTIVE-065", "float(x)"),
-        bytes: ("OBJECTIVE-065", "float(x)"),
-        complex: ("OBJECTIVE-068", "its absolute value?"),
-        tuple: ("OBJECTIVE-071", "name the metrics: report(step, loss=a, accuracy=b)"),
-        list: ("OBJECTIVE-070", "its mean?"),
-        dict: ("OBJECTIVE-072", "report(step, **metrics)"),
-    }
-    if type(value) in hints:
-        code, fix = hints[type(value)]
-        raise ObjectiveError(
-            f"metric {name!r} is not a number",
-            got=f"{value!r:.80} ({type(value).__name__})",
-            expected="a number",
-            fix=fix,
-            code=code,
-        )
-    shape = getattr(value, "shape", ())
-    if tuple(shape) != ():
-        raise ObjectiveError(
-            f"metric {name!r} is an array",
-            got=f"shape {tuple(shape)}",
-            expected="one number",
-            fix="x.item() or x.mean()",
-            code="OBJECTIVE-070",
-        )
-    try:
-        return float(value.detach() if callable(getattr(value, "detach", None)) else value)
-    except OverflowError as huge:
-        raise ObjectiveError(
-            f"metric {name!r} is too large for a float", got=f"about 10**{len(str(value)) - 1}", code="OBJECTIVE-073"
-        ) from huge
-    except (TypeError, ValueError) as bad:
-        raise ObjectiveError(
-            f"metric {name!r} is not a number",
-            got=type(value).__name__,
-            expected="a number",
-            fix="x.item() for a tensor",
-            code="OBJECTIVE-069",
-        ) from bad
 
 
 # plain functions
@@ -305,29 +246,33 @@ class ReportingRun(Run):
         """Report the metrics of a step (1, 2, 3, ...); returns when the loop may go on.
 
         Save a checkpoint after this call, not before: then a step that was reported is never lost. Raises StopRun
-        when the trial is stopped, and ObjectiveError in the run for something that is not a measurement.
+        when the trial is stopped, and ObjectiveError for something that is not a measurement.
         """
-        self._channel.hand_over(step, metrics)
+        with self._channel.lock:
+            self._channel.hand_over(step, metrics, self.metric)
 
 
 class _Channel:
     """Hands measurements from the user's thread to the stream, one at a time: each side waits for the other."""
 
     def __init__(self) -> None:
+        self.lock = threading.Lock()
         self.wanted = threading.Semaphore(0)
         self.given = threading.Semaphore(0)
         self.item: Measurement | None = None
+        self.step = 0
         self.returned: object = None
         self.error: BaseException | None = None
         self.over = False
         self.closing = False
         self.clock = time.perf_counter()
 
-    def hand_over(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def hand_over(self, step: int, metrics: Mapping[str, Any], metric: str) -> None:
         if self.closing:
             raise StopRun
-        now = time.perf_counter()
-        self.item = Measurement(step, metrics, now - self.clock)
+        # checked here as well as in the stream: here the traceback leads to the line that reported
+        self.item = check_measurement(Measurement(step, metrics, time.perf_counter() - self.clock), self.step, metric)
+        self.step = self.item.step
         self.given.release()
         self.wanted.acquire()
         self.clock = time.perf_counter()
@@ -359,8 +304,8 @@ class _FromFunction:
             channel.closing = True
             channel.wanted.release()
             thread.join()
-        if channel.error is not None:
-            raise channel.error
+            if channel.error is not None:
+                raise channel.error
         return channel.returned
 
     def _work(self, live: ReportingRun) -> None:
@@ -369,11 +314,15 @@ class _FromFunction:
             returned = self.function(live)
             if returned is None or isinstance(returned, EarlyStop):
                 channel.returned = returned
-            else:
+            elif channel.step < live.until:  # who reported the last step as well has said it all
                 metrics = returned if isinstance(returned, Mapping) else {live.metric: returned}
-                channel.hand_over(live.until, metrics)
+                channel.hand_over(live.until, metrics, live.metric)
         except StopRun:
             pass
+        except KeyboardInterrupt as error:
+            # no signal reaches this thread: it is the function's own doing, and nobody asked the driver to stop
+            told = odd(53, "the objective raised KeyboardInterrupt", error, "an Exception", "raise another exception")
+            channel.error = told.with_traceback(error.__traceback__)
         except BaseException as error:  # noqa: BLE001  (carried over to the stream, which raises it there)
             channel.error = error
         channel.over = True
@@ -384,14 +333,21 @@ def objective(function: Callable[[Any], Any]) -> Objective:
     """A plain function as an objective; usable as a decorator.
 
     The function takes one argument, the run, and either calls ``run.report(step, **metrics)`` for each step up to
-    ``run.until``, or returns a number (the metric that is optimised) or a mapping of metrics, or an EarlyStop. An
-    error in it is a failed trial with the function's own traceback.
+    ``run.until``, or returns a number (the metric that is optimised) or a mapping of metrics, or an EarlyStop. What it
+    returns after it has reported the last step is not looked at. An error in it is a failed trial with the function's
+    own traceback. A generator of measurements is an objective already and is returned as it is.
+
+    Raises ObjectiveError for what cannot be called with one argument.
     """
+    wanted, fix = "a function of one argument, the run", "def train(run): ..."
     if not callable(function):
-        raise ObjectiveError(
-            "the objective cannot be called",
-            got=type(function).__name__,
-            expected="a function of one argument, the run",
-            code="OBJECTIVE-053",
-        )
-    return _FromFunction(function)
+        raise odd(53, "the objective cannot be called", function, wanted, fix)
+    if inspect.iscoroutinefunction(function):
+        raise odd(53, "the objective is an async function", function, wanted, "def train(run): asyncio.run(...)")
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError as bad:
+        raise odd(53, f"the objective cannot be called with one argument: {bad}", function, wanted, fix) from None
+    except ValueError:  # a built-in without a signature: calling it will tell
+        pass
+    return function if inspect.isgeneratorfunction(function) else _FromFunction(function)

@@ -24,7 +24,8 @@ import numpy as np
 from tunebook.errors import FailingStudy, SettingError, StudyMismatch
 from tunebook.executors.base import Executor
 from tunebook.faults import point
-from tunebook.objective import Run, check_measurement
+from tunebook.measurement import check_measurement
+from tunebook.objective import Run
 from tunebook.samplers.base import Sampler
 from tunebook.schedulers.base import Scheduler, Verdict
 from tunebook.space import Config, Space
@@ -53,6 +54,8 @@ from tunebook.trial import (
 
 MOST_LOSSES = 3
 SAME_FAILURES = 3
+MOST_WAITING = 256
+MOST_SECONDS = 0.5
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 30.0
 
@@ -110,6 +113,8 @@ class Study:
         self._search: Search | None = None
         self._interrupted = threading.Event()
         self._failures: list[str] = []
+        self._waiting: list[Event] = []
+        self._since = 0.0
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
@@ -189,12 +194,28 @@ class Study:
         self._record(events)
 
     def _record(self, events: Sequence[Event]) -> None:
-        if events:
-            point()
-            self.store.append(events)
-            point()
-            if self.listener is not None:
-                self.listener(events, self.trials)
+        """Write events, and measurements that wait; a batch of measurements alone may wait for company.
+
+        A transaction a measurement would cost more than quick trials themselves. What waits is safe: workers keep a
+        journal of what they measured until it is in the record.
+        """
+        now = self.executor.now() if self.executor else 0.0
+        if not self._waiting:
+            self._since = now
+        self._waiting.extend(events)
+        patient = self.executor is not None and len(self._waiting) < MOST_WAITING and now < self._since + MOST_SECONDS
+        if not (patient and all(isinstance(e, Measured) for e in events)):
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        batch, self._waiting = self._waiting, []
+        point()
+        self.store.append(batch)
+        point()
+        if self.listener is not None:
+            self.listener(batch, self.trials)
 
     def context(self, number: int) -> Context:
         """The context of a new trial: its own seed, so that no two trials share their luck."""
@@ -424,6 +445,7 @@ class _Loop:
                     self.running.discard(event.number)
                 if self.study.trials.accepts(event) and not (resumable and isinstance(event, Ended)):
                     self.study._log([self._end_late(event) if isinstance(event, Ended) else event])
+        self.study._flush()
         if not resumable:
             for number in sorted(self.running):
                 self.study._log([self._end_late(Ended(number, self.study.trials[number].attempt, Status.STOPPED))])
