@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from tunebook.errors import StoreError
+from tunebook.errors import SettingError, StoreError
 from tunebook.trial import (
     Closed,
     Context,
@@ -43,7 +43,7 @@ def _plain(thing: object) -> Any:
     """What json does not know: any Mapping is an object, any Sequence an array."""
     if isinstance(thing, Mapping):
         return dict(thing)
-    if isinstance(thing, Sequence):
+    if isinstance(thing, Sequence) and not isinstance(thing, bytes | bytearray | memoryview):
         return list(thing)
     raise TypeError(f"{thing!r:.100} ({type(thing).__name__}) is not plain JSON")
 
@@ -55,9 +55,9 @@ _WRITER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False, d
 
 
 def _trim(row: list[Any], defaults: Sequence[Any]) -> list[Any]:
-    """Leave out the trailing fields that have their default; one that is equal but of another type stays."""
+    """Leave out the trailing fields that have their default; one that is equal but not the same (-0.0) stays."""
     for default in reversed(defaults):
-        if row[-1] != default or type(row[-1]) is not type(default):
+        if row[-1] != default or repr(row[-1]) != repr(default):
             break
         row.pop()
     return row
@@ -166,15 +166,16 @@ def decode_many(chunks: Iterable[Sequence[bytes]], where: str = "") -> list[Even
                 del rows[0]
                 try:
                     events += [makers[row.pop(0)](*row) for row in rows]
-                except (KeyError, TypeError, ValueError, AttributeError, IndexError) as bad:
+                except (KeyError, TypeError, ValueError, AttributeError, IndexError, SettingError) as bad:
                     raise _foreign(f"{bad!r:.100}", where) from bad
     return events
 
 
 def _parse(texts: Sequence[bytes], where: str) -> list[Any]:
     try:
-        parsed = json.loads((b"[" + b",".join(texts) + b"]").decode("ascii"))
-        return list(parsed)
+        parsed: list[Any] = json.loads((b"[" + b",".join(texts) + b"]").decode("ascii"))
+        if len(parsed) != len(texts):
+            raise ValueError(f"{len(texts)} batches hold {len(parsed)} values")
     except ValueError as bad:
         raise StoreError(
             "a batch of the record is not readable",
@@ -184,6 +185,7 @@ def _parse(texts: Sequence[bytes], where: str) -> list[Any]:
             fix="restore the file from a copy",
             code="STORE-085",
         ) from bad
+    return parsed
 
 
 def _foreign(got: str, where: str) -> StoreError:
