@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ from tunebook.trial import (
     Trial,
     Trials,
     apply,
+    config_key,
     replay,
 )
 
@@ -67,11 +69,11 @@ Listener = Callable[[Sequence[Event], Trials], None]
 class Interrupted(SystemExit):
     """The study was asked to stop; what was measured is in the record, and it can be resumed.
 
-    Left alone it ends the process with code 130, without a traceback.
+    Left alone it ends the process with code 130 (143 after SIGTERM), without a traceback.
     """
 
-    def __init__(self) -> None:
-        super().__init__(130)
+    def __init__(self, by: int = signal.SIGINT) -> None:
+        super().__init__(128 + by)
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Study:
         self.trials = Trials()
         self._search: Search | None = None
         self._interrupted = threading.Event()
+        self._signal: int = signal.SIGINT
         self._failures: list[str] = []
         self._waiting: list[Event] = []
         self._since = 0.0
@@ -159,7 +162,7 @@ class Study:
         if closed is None or self.trials.opened[search.round].space != search.space.as_dict():
             return False
         return {
-            "trials": self.trials.count(search.round) >= trials,
+            "trials": not self._missing(search) if search.runs else self.trials.count(search.round) >= trials,
             "time": self.trials.spent >= seconds,
             "space": True,
         }[closed.reason]
@@ -199,7 +202,7 @@ class Study:
         A transaction a measurement would cost more than quick trials themselves. What waits is safe: workers keep a
         journal of what they measured until it is in the record.
         """
-        now = self.executor.now() if self.executor else 0.0
+        now = time.monotonic()  # not the executor's clock: waiting is about real disks, also where time is simulated
         if not self._waiting:
             self._since = now
         self._waiting.extend(events)
@@ -262,8 +265,7 @@ class Study:
         """Created and Launched of new trials as one batch: apart, a kill between them leaves a trial with no target."""
         first = self.trials.next_number
         if search.runs:
-            done = self.trials.count(search.round)
-            pairs = list(search.runs[done : done + len(targets)])
+            pairs = self._missing(search)[: len(targets)]
         else:
             pending = [t.config for t in self.trials.with_status(Status.RUNNING)]
             configs = search.sampler.ask(len(targets), pending, first)
@@ -273,6 +275,11 @@ class Study:
             events.append(Created(first + i, search.round, config, context))
             events.append(Launched(first + i, 1, until, now))
         return events
+
+    def _missing(self, search: Search) -> list[tuple[Config, Context]]:
+        """Listed runs that the round does not have: it may have others, from when its study had a smaller budget."""
+        done = {(t.key, t.context) for t in self.trials.of(search.round)}
+        return [(config, context) for config, context in search.runs if (config_key(config), context) not in done]
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -284,6 +291,7 @@ class Study:
         def handle(number: int, frame: FrameType | None) -> None:
             if self._interrupted.is_set():
                 raise KeyboardInterrupt
+            self._signal = number
             self._interrupted.set()
 
         before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -299,7 +307,9 @@ class _Loop:
 
     def __init__(self, study: Study, search: Search, executor: Executor, trials: int, seconds: float) -> None:
         self.study, self.search, self.executor = study, search, executor
-        self.most = len(search.runs) if search.runs else trials
+        self.most = trials
+        if search.runs:
+            self.most = study.trials.count(search.round) + len(study._missing(search))
         self.deadline = executor.now() + seconds - study.trials.spent
         self.round = study.trials.of(search.round)
         self.running: set[int] = set()
@@ -323,7 +333,7 @@ class _Loop:
                 self._wind_down()
                 break
         if self.study._interrupted.is_set():
-            raise Interrupted
+            raise Interrupted(self.study._signal)
         if self.failing:
             raise FailingStudy(
                 f"the first {SAME_FAILURES} trials all failed in the same way",

@@ -322,7 +322,7 @@ def _learning(story: Story) -> Lines:
                 x, y = zip(*points, strict=True)
                 series.append(Series(f"trial {trial.number}", x, y, role=role, dash=dash))  # type: ignore[arg-type]
     return Lines(f"Learning curves of the {len(best)} best trials", Axis("step"), Axis(metric), tuple(series),
-                 note="Solid is validation, dashed training: a widening gap is overfitting, two poor ones underfitting.",
+                 note="Solid is validation, dashed training: a widening gap is overfitting, two poor ones underfit.",
                  empty="" if series else "Nothing was measured.")  # fmt: skip
 
 
@@ -331,7 +331,7 @@ def _importance(story: Story) -> Bars:
     bars = tuple(Bar(i.name, i.value, i.low, i.high) for i in told)
     empty = "" if bars else f"Too few trials: about {needed(story.space)} configurations needed."
     return Bars("Importance", Axis("share of the variation"), bars, empty=empty,
-                note="Share of the variation that each explains over its searched range, with a 90 % interval.")  # fmt: skip
+                note="Share of the variation over its range that each explains, with a 90 % interval.")  # fmt: skip
 
 
 def _axis(p: Parameter, label: str) -> Axis:
