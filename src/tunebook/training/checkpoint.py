@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,9 @@ class Checkpoints:
 
         ``shapes`` of the model's weights: a checkpoint with others is set aside like a damaged one.
         """
+        for left in self._entries():
+            if left.name.startswith(".tmp-"):  # of an attempt that was killed while it wrote
+                left.unlink(missing_ok=True)
         for path in self._files():
             try:
                 found = _read(path)
@@ -91,8 +94,8 @@ class Checkpoints:
         named = ((m, p) for p in self._entries() if (m := NAME.fullmatch(p.name)))
         return [p for _, p in sorted(named, key=lambda pair: int(pair[0][1]), reverse=True)]
 
-    def _entries(self) -> Iterator[Path]:
-        return self.folder.iterdir() if self.folder.is_dir() else iter(())
+    def _entries(self) -> list[Path]:
+        return list(self.folder.iterdir()) if self.folder.is_dir() else []
 
 
 def _read(path: Path) -> Checkpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from tunebook.errors import DataError
@@ -32,7 +33,7 @@ def cnn(config: Config, shape: tuple[int, ...], outputs: int) -> nn.Module:
     head          flatten, or average over all positions; default flatten
     activation    relu, tanh, sigmoid, gelu, silu or leaky_relu; default relu
 
-    Sequences without a channel axis, of shape (length,), count as one channel.
+    Sequences are images one row high; those without a channel axis, of shape (length,), have one channel.
 
     Raises SettingError for values that cannot be, DataError for a shape that has no positions.
     """
@@ -43,70 +44,64 @@ def cnn(config: Config, shape: tuple[int, ...], outputs: int) -> nn.Module:
             expected="(channels, height, width) or (channels, length)",
             fix="use an MLP for a table",
         )
-    stack: list[nn.Module] = [Channel()] if len(shape) == 1 else []
-    blocks, size, width = _blocks(config, shape)
-    stack += blocks
+    channels, size = (shape[0], shape[1:]) if len(shape) > 1 else (1, shape)
+    sides = (1, *size) if len(size) == 1 else size
+    blocks, sides, width = _blocks(config, channels, sides)
+    stack: list[nn.Module] = [Map(channels), *blocks] if len(size) == 1 else blocks
     if word(config, "head", "flatten", HEADS) == "average":
-        stack.append(nn.AdaptiveAvgPool2d(1) if len(size) == 2 else nn.AdaptiveAvgPool1d(1))
-        size = (1,) * len(size)
+        stack.append(nn.AdaptiveAvgPool2d(1))
+        sides = (1, 1)
     activation = word(config, "activation", "relu", ACTIVATIONS)
     dropout, units = real(config, "dropout", 0.0, 0.0, 1.0), whole(config, "units", 64)
-    drop: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
-    features = width * math.prod(size)
-    stack += [nn.Flatten(), *drop]
+    features = width * math.prod(sides)
+    stack += [nn.Flatten()] + ([nn.Dropout(dropout)] if dropout else [])
     if units:
-        stack += [nn.Linear(features, units), ACTIVATIONS[activation](), *drop]
+        stack += [nn.Linear(features, units), ACTIVATIONS[activation]()] + ([nn.Dropout(dropout)] if dropout else [])
         features = units
     model = nn.Sequential(*stack, nn.Linear(features, outputs))
     initialise(model, activation)
     return model
 
 
-def _blocks(config: Config, shape: tuple[int, ...]) -> tuple[list[nn.Module], tuple[int, ...], int]:
-    """The convolutional part, the size of its maps and their number."""
+def _blocks(config: Config, before: int, sides: tuple[int, ...]) -> tuple[list[nn.Module], tuple[int, ...], int]:
+    """The convolutional part for maps (before, *sides); then the sides of its own maps and their number."""
     count, width = whole(config, "blocks", 2, 1), whole(config, "channels", 16, 1)
     kernel, window = whole(config, "kernel_size", 3, 1), whole(config, "pool_size", 2, 1)
     norm, kind = flag(config, "batch_norm", True), word(config, "pool", "max", POOLS)
     activation = ACTIVATIONS[word(config, "activation", "relu", ACTIVATIONS)]
-    before, size = (shape[0], shape[1:]) if len(shape) > 1 else (1, shape)
-    two = len(size) == 2
     stack: list[nn.Module] = []
     for _ in range(count):
-        kernels = tuple(min(kernel, 2 * s - 1) for s in size)
-        stack += _convolution(before, width, kernels, bias=not norm)
-        stack += [(nn.BatchNorm2d if two else nn.BatchNorm1d)(width)] if norm else []
+        stack += _convolution(before, width, [min(kernel, 2 * s - 1) for s in sides], bias=not norm)
+        stack += [nn.BatchNorm2d(width)] if norm else []
         stack.append(activation())
-        windows = tuple(window if s >= window else 1 for s in size)
+        windows = [window if s >= window else 1 for s in sides]
         before = width
         if max(windows) > 1:
-            stack.append(_pool(kind, windows))
-            size = tuple(s // w for s, w in zip(size, windows, strict=True))
+            stack.append((nn.MaxPool2d if kind == "max" else nn.AvgPool2d)((windows[0], windows[1])))
+            sides = tuple(s // w for s, w in zip(sides, windows, strict=True))
             width *= 2
-    return stack, size, before
+    return stack, sides, before
 
 
-def _convolution(before: int, after: int, kernels: tuple[int, ...], *, bias: bool) -> list[nn.Module]:
+def _convolution(before: int, after: int, kernel: list[int], *, bias: bool) -> list[nn.Module]:
     """A convolution whose maps are as large as its inputs; an even kernel is padded by one more on the far side."""
-    one = len(kernels) == 1
-    padding: list[nn.Module] = []
-    around = tuple(k // 2 for k in kernels)
-    if any(k % 2 == 0 for k in kernels):
-        sides = tuple(side for k in reversed(kernels) for side in ((k - 1) // 2, k // 2))
-        padding = [nn.ZeroPad1d(sides) if one else nn.ZeroPad2d(sides)]  # type: ignore[arg-type]
-        around = (0,) * len(kernels)
-    if one:
-        return [*padding, nn.Conv1d(before, after, kernels[0], padding=around[0], bias=bias)]
-    return [*padding, nn.Conv2d(before, after, kernels, padding=around, bias=bias)]  # type: ignore[arg-type]
+    high, wide = kernel
+    if high % 2 and wide % 2:
+        return [nn.Conv2d(before, after, (high, wide), padding=(high // 2, wide // 2), bias=bias)]
+    padding = ((wide - 1) // 2, wide // 2, (high - 1) // 2, high // 2)
+    return [nn.ZeroPad2d(padding), nn.Conv2d(before, after, (high, wide), bias=bias)]
 
 
-def _pool(kind: str, windows: tuple[int, ...]) -> nn.Module:
-    if len(windows) == 2:
-        return nn.MaxPool2d(windows) if kind == "max" else nn.AvgPool2d(windows)
-    return nn.MaxPool1d(windows[0]) if kind == "max" else nn.AvgPool1d(windows[0])
+class Map(nn.Module):
+    """Sequences (n, length) or (n, channels, length) as images one row high, (n, channels, 1, length).
 
+    2-D convolutions with channels last are faster than 1-D ones: 1.4 to 1.7 times on mnist1d, one CPU thread.
+    """
 
-class Channel(nn.Module):
-    """(n, length) -> (n, 1, length)."""
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unsqueeze(1)
+        maps = x.reshape(len(x), self.channels, 1, -1)
+        return maps.contiguous(memory_format=torch.channels_last)

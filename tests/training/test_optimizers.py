@@ -1,0 +1,150 @@
+"""Each optimizer against its update rule written out in numpy, float64."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tunebook.errors import SettingError
+from tunebook.space import Config
+from tunebook.training.optimizers import OPTIMIZERS, clip, optimizer_of
+
+Array = np.ndarray
+STEPS = 12
+
+
+def gradients(w: Array) -> Array:
+    """Of a bowl that is steep in some directions, around (1, -2, 3, ...)."""
+    return np.linspace(0.5, 4.0, w.size).reshape(w.shape) * (w - np.arange(1, w.size + 1).reshape(w.shape) * 0.3)
+
+
+def sgd(w: Array, told: Config) -> Iterator[Array]:
+    lr, mu, velocity = float(told["lr"]), float(told.get("momentum", 0.0)), np.zeros_like(w)
+    while True:
+        g = gradients(w) + float(told.get("weight_decay", 0.0)) * w
+        velocity = mu * velocity + g
+        w = w - lr * (g + mu * velocity if told.get("nesterov") else velocity)
+        yield w
+
+
+def adam(w: Array, told: Config) -> Iterator[Array]:
+    lr, decay = float(told["lr"]), float(told.get("weight_decay", 0.0))
+    b1, b2, eps = float(told.get("beta1", 0.9)), float(told.get("beta2", 0.999)), float(told.get("eps", 1e-8))
+    m, v, t = np.zeros_like(w), np.zeros_like(w), 0
+    while True:
+        t += 1
+        decoupled = told["optimizer"] == "adamw"
+        g = gradients(w) + (0 if decoupled else decay * w)
+        w = w * (1 - lr * decay) if decoupled else w
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+        w = w - lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+        yield w
+
+
+def rmsprop(w: Array, told: Config) -> Iterator[Array]:
+    lr, alpha, mu = float(told["lr"]), float(told.get("alpha", 0.99)), float(told.get("momentum", 0.0))
+    square, velocity = np.zeros_like(w), np.zeros_like(w)
+    while True:
+        g = gradients(w) + float(told.get("weight_decay", 0.0)) * w
+        square = alpha * square + (1 - alpha) * g**2
+        velocity = mu * velocity + g / (np.sqrt(square) + 1e-8)
+        w = w - lr * velocity
+        yield w
+
+
+def adagrad(w: Array, told: Config) -> Iterator[Array]:
+    total = np.zeros_like(w)
+    while True:
+        g = gradients(w) + float(told.get("weight_decay", 0.0)) * w
+        total = total + g**2
+        w = w - float(told["lr"]) * g / (np.sqrt(total) + 1e-10)
+        yield w
+
+
+CASES: list[tuple[Callable[[Array, Config], Iterator[Array]], Config]] = [
+    (sgd, {"optimizer": "sgd", "lr": 0.05}),
+    (sgd, {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}),
+    (sgd, {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True}),
+    (sgd, {"optimizer": "sgd", "lr": 0.05, "momentum": 0.0, "nesterov": True}),
+    (adam, {"optimizer": "adam", "lr": 0.1}),
+    (adam, {"optimizer": "adam", "lr": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
+    (adam, {"optimizer": "adamw", "lr": 0.1, "weight_decay": 0.3}),
+    (rmsprop, {"optimizer": "rmsprop", "lr": 0.05, "alpha": 0.9}),
+    (rmsprop, {"optimizer": "rmsprop", "lr": 0.05, "momentum": 0.5, "weight_decay": 0.1}),
+    (adagrad, {"optimizer": "adagrad", "lr": 0.5, "weight_decay": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("rule", "config"), CASES, ids=lambda v: str(v) if isinstance(v, dict) else "")
+def test_follows_its_rule(rule: Callable[[Array, Config], Iterator[Array]], config: Config) -> None:
+    start = np.linspace(-1.0, 1.0, 6).reshape(2, 3)
+    model = nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.from_numpy(start))
+    optimizer, reference = optimizer_of(config, model), rule(start, config)
+    for _ in range(STEPS):
+        model.weight.grad = torch.from_numpy(gradients(model.weight.detach().double().numpy())).float()
+        optimizer.step()
+        np.testing.assert_allclose(model.weight.detach().numpy(), next(reference), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_weight_decay_spares_biases_and_norms(name: str) -> None:
+    def after(decay: float, everywhere: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        for p in model.parameters():
+            nn.init.ones_(p)
+        told = {"optimizer": name, f"optimizer.{name}.lr": 0.1, f"optimizer.{name}.weight_decay": decay}
+        optimizer = optimizer_of({**told, "decay_biases": everywhere}, model)
+        for _ in range(2):
+            for p in model.parameters():
+                p.grad = torch.linspace(-1, 1, p.numel()).reshape(p.shape)
+            optimizer.step()
+        return [p.detach().clone() for p in model.parameters()]
+
+    free, decayed, everywhere = after(0.0, False), after(0.5, False), after(0.5, True)
+    same = [bool(torch.equal(a, b)) for a, b in zip(free, decayed, strict=True)]
+    assert same == [False, True, True, True]
+    assert not any(torch.equal(a, b) for a, b in zip(free, everywhere, strict=True))
+
+
+def test_settings_are_read_below_the_choice_or_beside_it() -> None:
+    model = nn.Linear(2, 2)
+    nested = optimizer_of({"optimizer": "sgd", "optimizer.sgd.lr": 0.3, "optimizer.adam.lr": 0.7}, model)
+    beside = optimizer_of({"optimizer": "sgd", "lr": 0.3}, model)
+    assert [g["lr"] for g in nested.param_groups] == [g["lr"] for g in beside.param_groups] == [0.3, 0.3]
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[0].requires_grad_(False)
+    assert sum(len(g["params"]) for g in optimizer_of({}, model).param_groups) == 2
+
+
+def test_what_cannot_be_is_named() -> None:
+    model = nn.Linear(2, 2)
+    with pytest.raises(SettingError, match="did you mean 'adamw'"):
+        optimizer_of({"optimizer": "adamww"}, model)
+    with pytest.raises(SettingError, match="lr is out of range"):
+        optimizer_of({"optimizer": "sgd", "lr": -1.0}, model)
+    with pytest.raises(SettingError, match="lr is out of range"):
+        optimizer_of({"optimizer": "sgd", "lr": "1e-3"}, model)
+    with pytest.raises(SettingError, match="true or false"):
+        optimizer_of({"optimizer": "sgd", "nesterov": 1}, model)
+
+
+def test_clipping_scales_all_gradients_together() -> None:
+    rng = np.random.default_rng(0)
+    given = [rng.normal(size=(3, 4)), rng.normal(size=5)]
+    norm = np.sqrt(sum((g**2).sum() for g in given))
+    for largest in (norm / 3, norm * 2):
+        tensors = [nn.Parameter(torch.zeros(g.shape, dtype=torch.float64)) for g in given]
+        for tensor, g in zip(tensors, given, strict=True):
+            tensor.grad = torch.from_numpy(g.copy())
+        assert float(clip(tensors, largest)) == pytest.approx(norm)
+        for tensor, g in zip(tensors, given, strict=True):
+            assert tensor.grad is not None
+            np.testing.assert_allclose(tensor.grad.numpy(), g * min(1.0, largest / norm), rtol=1e-5)
