@@ -23,7 +23,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, overload
 
-from tunebook.errors import SettingError, StoreError, nearest
+from tunebook.errors import SettingError, StoreError, nearest, shown
 from tunebook.space import Config
 
 
@@ -131,15 +131,15 @@ class Goal:
     def __post_init__(self) -> None:
         told = _DIRECTIONS.get(str(self.direction).lower(), str(self.direction).lower())
         if told not in list(Direction):
-            raise SettingError(
-                "unknown direction",
-                where="direction",
-                got=str(self.direction),
-                expected=nearest(told, list(Direction)),
-                code="CONFIG-047",
-            )
+            raise SettingError("unknown direction", where="direction", got=shown(self.direction),
+                               expected=nearest(told, list(Direction)), fix="direction='minimize'",
+                               code="CONFIG-047")  # fmt: skip
         if self.pick not in ("best", "last"):
-            raise SettingError("unknown pick", where="pick", got=self.pick, expected="best or last")
+            raise SettingError("unknown pick", where="pick", got=shown(self.pick), expected="best or last",
+                               fix="pick='best'", code="CONFIG-047")  # fmt: skip
+        if not isinstance(self.metric, str) or not self.metric:
+            raise SettingError("the metric has no name", where="metric", got=shown(self.metric), expected="text",
+                               fix="the name that the objective reports it by", code="CONFIG-048")  # fmt: skip
         object.__setattr__(self, "direction", Direction(told))
 
     @property
@@ -416,7 +416,7 @@ def apply(trials: Trials, events: Iterable[Event]) -> Trials:
     """Advance the trials by events, in order; the only place where a trial changes. Returns the same object.
 
     Events of superseded attempts and steps that are known already are passed over. Raises StoreError if the log
-    contradicts itself (a trial created twice, an event of a trial that was never created).
+    contradicts itself (a trial created twice, or launched that is over or was never created, or in an attempt before).
     """
     fold = _Fold(trials)
     for event in events:
@@ -447,6 +447,11 @@ class _Draft:
 _FIELDS = attrgetter(*(f.name for f in fields(Trial)))
 
 
+def _contradiction(number: int, what: str, got: str, expected: str) -> StoreError:
+    return StoreError("the log contradicts itself", where=f"trial {number} {what}", got=got, expected=expected,
+                      fix="tunebook doctor")  # fmt: skip
+
+
 class _Fold:
     """What a batch of events makes of the trials. A frozen trial costs far more to make than a field to set, so that
     each trial of a batch is thawed once and frozen once, in ``close``."""
@@ -471,24 +476,15 @@ class _Fold:
 
     def created(self, event: Created) -> None:
         if event.number != self.next:
-            raise StoreError(
-                "the log contradicts itself",
-                where=f"trial {event.number} is created",
-                got=str(event.number),
-                expected=f"number {self.next}",
-            )
+            raise _contradiction(event.number, "is created", f"number {event.number}", f"number {self.next}")
         self.next += 1
         self.drafts[event.number] = _Draft(event.number, event.round, event.config, event.context, parent=event.parent)
 
     def launched(self, event: Launched) -> None:
         draft = self.draft(event.number)
-        if draft is None or draft.status.over:
-            raise StoreError(
-                "the log contradicts itself",
-                where=f"trial {event.number} is launched",
-                got="no such trial, or it is over",
-                fix="tunebook doctor",
-            )
+        if draft is None or draft.status.over or event.attempt <= draft.attempt:
+            state = "no such trial" if draft is None else f"attempt {event.attempt}, {draft.status} in {draft.attempt}"
+            raise _contradiction(event.number, "is launched", state, "the next attempt at a trial that is not over")
         self.trials._tick(event.at)
         if not draft.attempt:
             draft.started = event.at
@@ -502,6 +498,8 @@ class _Fold:
     def ended(self, event: Ended) -> None:
         draft = self.current(event)
         if draft is not None:
+            if not (event.status.over or event.status is Status.PAUSED):
+                raise _contradiction(event.number, "ends", event.status, "completed, paused, stopped or failed")
             self.trials._tick(event.at)
             draft.status, draft.failure = event.status, event.failure
             draft.ended, draft.note = event.at, event.note
