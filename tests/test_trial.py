@@ -298,7 +298,17 @@ def test_finished_trials_are_those_that_teach_something() -> None:
 # goals
 
 
-VALUES = st.floats(allow_nan=True, allow_infinity=True)
+VALUES = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("goal", [LOSS, ACCURACY])
+def test_what_is_not_finite_is_never_best(odd: float, goal: Goal) -> None:
+    assert goal.loss(odd) == math.inf
+    assert goal.better(-1e300, odd) and goal.better(1e300, odd)
+    assert not goal.better(odd, 0.0) and not goal.better(odd, -odd)
+    curve = tuple(Measurement(i + 1, {goal.metric: v}) for i, v in enumerate([odd, 0.5, odd]))
+    assert Trial(0, "r", {}, curve=curve).value(goal) == 0.5
 
 
 @given(VALUES, VALUES, st.sampled_from([LOSS, ACCURACY]))
