@@ -60,13 +60,13 @@ class Driver:
     def start(self) -> None:
         """Wait for the others, then make the study and write one event, as soon as nobody else does."""
         while self.go_on():
-            pass
+            time.sleep(0.001)
         while True:
             try:
                 self.store.append([Looked(str(os.getpid()))])
                 break
             except StudyBusy:
-                time.sleep(0.002)
+                time.sleep(0.02)
         self.say("done")
 
 

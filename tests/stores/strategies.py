@@ -34,7 +34,7 @@ JSON = st.dictionaries(
     max_size=4,
 )  # fmt: skip
 CONTEXT = st.builds(Context, NUMBER, NUMBER, FLOAT, st.booleans())
-GOAL = st.builds(Goal, TEXT, st.sampled_from(Direction), st.sampled_from(["best", "last"]))
+GOAL = st.builds(Goal, st.sampled_from(["loss", "ü≈🎲"]), st.sampled_from(Direction), st.sampled_from(["best", "last"]))
 FAILURE = st.builds(Failure, st.sampled_from(FailureKind), TEXT, TEXT, TEXT)
 MEASUREMENT = st.builds(Measurement, NUMBER, st.dictionaries(TEXT, FLOAT, max_size=5), FLOAT, FLOAT)
 

@@ -19,10 +19,9 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    func,
-    insert,
-    select,
+    exists,
     text,
+    update,
 )
 from sqlalchemy.exc import DBAPIError
 
@@ -32,23 +31,25 @@ SCHEMA: Final = 1
 
 metadata: Final = MetaData()
 
+# events, trials and written tell of all batches: how long the log must be, how many trials, when the last was written
 STUDIES: Final = Table(
     "studies",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String, nullable=False, unique=True),
     Column("created", Float(53), nullable=False),
+    Column("written", Float(53), nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("trials", Integer, nullable=False),
 )
 
-# one row a batch: events position ... position + count - 1 of the study; trials is how many of them are Created
+# one row a batch: events position ... position + count - 1 of the study
 BATCHES: Final = Table(
     "batches",
     metadata,
     Column("study", Integer, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("count", Integer, nullable=False),
-    Column("trials", Integer, nullable=False),
-    Column("written", Float(53), nullable=False),
     Column("events", Text, nullable=False),
     Column("crc", BigInteger, nullable=False),
 )
@@ -65,26 +66,25 @@ CLAIMS: Final = Table(
     Column("driver", String, nullable=False),
 )
 
-_LAST: Final = (
-    select(BATCHES.c["position"] + BATCHES.c["count"])
-    .where(BATCHES.c.study == bindparam("study", type_=Integer))
-    .order_by(BATCHES.c["position"].desc())
-    .limit(1)
+ADD_STUDY: Final = text(
+    "INSERT INTO studies (name, created, written, events, trials) VALUES (:name, :now, :now, 0, 0)"
+    " ON CONFLICT (name) DO NOTHING"
 )
 
-ADD_STUDY: Final = text("INSERT INTO studies (name, created) VALUES (:name, :created) ON CONFLICT (name) DO NOTHING")
-
-LENGTH: Final = select(func.coalesce(_LAST.scalar_subquery(), 0))
-
-# writes nothing unless the claim is still ours and the log is as long as we think: the fence against a driver that
-# slept while another took the study over
-APPEND: Final = insert(BATCHES).from_select(
-    [c.name for c in BATCHES.columns],
-    select(*(bindparam(c.name, type_=c.type) for c in BATCHES.columns)).where(
-        CLAIMS.c.study == bindparam("study", type_=Integer),
-        CLAIMS.c.token == bindparam("token", type_=String),
-        LENGTH.scalar_subquery() == bindparam("position", type_=BigInteger),
-    ),
+# does nothing unless the claim is still ours and the log is as long as we think: the fence against a driver that slept
+# while another took the study over
+GROW: Final = (
+    update(STUDIES)
+    .where(
+        STUDIES.c.id == bindparam("of"),
+        STUDIES.c.events == bindparam("position"),
+        exists().where(CLAIMS.c.study == bindparam("of"), CLAIMS.c.token == bindparam("token")),
+    )
+    .values(
+        events=STUDIES.c.events + bindparam("count"),
+        trials=STUDIES.c.trials + bindparam("new"),
+        written=bindparam("now"),
+    )
 )
 
 

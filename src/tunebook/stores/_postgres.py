@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -32,7 +33,7 @@ _REFUSALS: Final = (
     (r"no password supplied", "PostgreSQL wants a password",
      "postgresql://user:password@host/database, PGPASSWORD or ~/.pgpass", "STORE-089"),
     (r"authentication failed", "PostgreSQL refuses the user", "check the user in the URL", "STORE-089"),
-    (r"pg_hba\.conf", "PostgreSQL does not let this host or user in", "ask for a line in pg_hba.conf", "STORE-089"),
+    (r"pg_hba\.conf", "PostgreSQL does not let this user in from here", "ask for a line in pg_hba.conf", "STORE-089"),
     (r"role \".*\" does not exist", "PostgreSQL has no such user", "check the user in the URL", "STORE-089"),
     (r"database \".*\" does not exist", "PostgreSQL has no such database", "createdb NAME, or check the URL",
      "STORE-089"),
@@ -43,7 +44,7 @@ _REFUSALS: Final = (
     (r"timeout expired", "the PostgreSQL server does not answer", "check host, port and firewall", "STORE-089"),
     (r"ssl", "PostgreSQL and this client do not agree on SSL", "?sslmode=require or ?sslmode=disable in the URL",
      "STORE-089"),
-    (r"too many clients|connection slots", "the PostgreSQL server has no connection left",
+    (r"too many (clients|connections)|connection slots", "the PostgreSQL server has no connection left",
      "raise max_connections, or close some", "STORE-089"),
     (r"permission denied", "the PostgreSQL user may not do that", "GRANT CREATE, USAGE ON SCHEMA public TO user",
      "STORE-086"),
@@ -53,7 +54,14 @@ _REFUSALS: Final = (
 )  # fmt: skip
 
 # a server that says so may well be there again in a moment
-_FOR_NOW: Final = ("starting up", "shutting down", "recovery mode", "connection refused", "no such file")
+_FOR_NOW: Final = (
+    "starting up",
+    "not yet accepting",
+    "shutting down",
+    "recovery mode",
+    "connection refused",
+    "no such file",
+)
 
 
 class PostgresDatabase(Database):
@@ -65,7 +73,7 @@ class PostgresDatabase(Database):
     events_as_bytes = BATCHES.c["events"]
 
     def __init__(self, url: URL) -> None:
-        self.shown = url.render_as_string(hide_password=True)
+        self.shown = unquote(url.render_as_string(hide_password=True))
         self._password = url.password or ""
         self._engine = _engine(url)
 

@@ -142,6 +142,13 @@ class SqliteDatabase(Database):
 
     def _is_book(self, connection: Connection) -> bool:
         """Whether the database is a book of this version; False when it has nothing in it. Raises StoreError."""
+        connection.exec_driver_sql("BEGIN")  # one view of all three, while another process may be making the book
+        try:
+            return self._is_book_now(connection)
+        finally:
+            connection.rollback()
+
+    def _is_book_now(self, connection: Connection) -> bool:
         application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
@@ -184,7 +191,7 @@ class SqliteDatabase(Database):
 
     def _create_once(self, connection: Connection) -> None:
         with self.transaction(connection):
-            if not self._is_book(connection):
+            if not self._is_book_now(connection):
                 metadata.create_all(connection)
                 connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION}")
                 connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")

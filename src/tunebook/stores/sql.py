@@ -8,7 +8,6 @@ over cannot write between its batches.
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import socket
@@ -21,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, CursorResult, delete, func, insert, make_url, select
+from sqlalchemy import Connection, CursorResult, Select, delete, func, insert, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tunebook.errors import SettingError, StoreError, StudyBusy, StudyNotFound, nearest
-from tunebook.stores._database import ADD_STUDY, APPEND, BATCHES, CLAIMS, LENGTH, STUDIES, Database
+from tunebook.stores._database import ADD_STUDY, BATCHES, CLAIMS, GROW, STUDIES, Database
 from tunebook.stores._host import alive
 from tunebook.stores._postgres import PostgresDatabase
 from tunebook.stores._sqlite import SqliteDatabase
@@ -80,7 +79,7 @@ class SqlStore(Store):
         Raises StudyNotFound, and StoreError for a book that cannot be read, with the position of a damaged batch.
         """
         with self._explained(), closing(self._database.reader()) as connection:
-            study = self._find(connection)
+            study, length = self._find(connection)
             first = select(func.max(BATCHES.c["position"])).where(
                 BATCHES.c.study == study, BATCHES.c["position"] <= max(0, since)
             )
@@ -90,12 +89,15 @@ class SqlStore(Store):
                 .order_by(BATCHES.c["position"])
             )
             start = connection.execute(first).scalar_one() or 0
-            chunks = self._checked(connection.execute(query), start)
+            chunks = self._checked(connection.execute(query), start, length)
             events = decode_many(chunks, where=self._where())
             return events[max(0, since) - start :]
 
-    def _find(self, connection: Connection) -> int:
-        study = connection.execute(select(STUDIES.c.id).where(STUDIES.c.name == self.study)).scalar_one_or_none()
+    def _find(self, connection: Connection) -> tuple[int, int]:
+        """The study's id and how many events it has at least."""
+        study = connection.execute(
+            select(STUDIES.c.id, STUDIES.c.events).where(STUDIES.c.name == self.study)
+        ).one_or_none()
         if study is None:
             names = connection.execute(select(STUDIES.c.name)).scalars().all()
             raise StudyNotFound(
@@ -105,15 +107,15 @@ class SqlStore(Store):
                 fix="tunebook list",
                 code="STORE-078",
             )
-        return int(study)
+        return study.id, study.events
 
-    def _checked(self, result: CursorResult[Any], at: int) -> Iterator[list[bytes]]:
-        """The texts of batches, some hundred at a time; each checksum is compared, and that no batch is missing.
+    def _checked(self, result: CursorResult[Any], at: int, length: int) -> Iterator[list[bytes]]:
+        """The texts of batches, some hundred at a time; each checksum is compared, and that none is missing.
 
         The rows are taken from the driver's cursor: SQLAlchemy's would double the time that a long log takes to fetch.
         """
         crc32 = zlib.crc32
-        while rows := result.cursor.fetchmany(FETCHED):
+        while rows := self._fetch(result):
             texts = []
             for position, count, raw, crc in rows:
                 text = raw if type(raw) is bytes else str(raw).encode()
@@ -122,6 +124,14 @@ class SqlStore(Store):
                 at += count
                 texts.append(text)
             yield texts
+        if at < length:
+            raise self._damaged(at, length, 0)
+
+    def _fetch(self, result: CursorResult[Any]) -> list[Any]:
+        try:
+            return list(result.cursor.fetchmany(FETCHED))
+        except result.dialect.loaded_dbapi.Error as error:
+            raise DBAPIError("fetchmany", None, error) from error
 
     def _damaged(self, at: int, position: int, count: int) -> StoreError:
         return StoreError(
@@ -178,7 +188,7 @@ class SqlStore(Store):
                 connection.execute(delete(CLAIMS).where(CLAIMS.c.study == study))
                 row = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time(), "driver": driver}
                 connection.execute(insert(CLAIMS), {"study": study, "token": held.token, **row})
-                held.end = connection.execute(LENGTH, {"study": study}).scalar_one()
+                held.end = connection.execute(_length(study)).scalar_one()
         except BaseException:
             unlock()
             connection.close()
@@ -186,11 +196,14 @@ class SqlStore(Store):
         return held
 
     def _study(self, connection: Connection) -> int:
-        """The study's id; makes the study."""
+        """The study's id; makes the study. Writes nothing if it is there, so that no lock is waited for."""
+        query = select(STUDIES.c.id).where(STUDIES.c.name == self.study)
+        found = connection.execute(query).scalar_one_or_none()
+        connection.rollback()
+        if found is not None:
+            return int(found)
         with self._database.transaction(connection):
-            query = select(STUDIES.c.id).where(STUDIES.c.name == self.study)
-            if connection.execute(query).scalar_one_or_none() is None:
-                connection.execute(ADD_STUDY, {"name": self.study, "created": time.time()})
+            connection.execute(ADD_STUDY, {"name": self.study, "now": time.time()})
             return int(connection.execute(query).scalar_one())
 
     def _lock(self, connection: Connection, study: int) -> Callable[[], None]:
@@ -265,10 +278,9 @@ class SqlStore(Store):
     def _write_once(self, held: _Held, batch: Mapping[str, Any], again: bool) -> None:
         connection = held.connection or self._take_again(held)
         with self._database.transaction(connection):
-            if connection.execute(APPEND, batch).rowcount == 1:
-                return
-            # a connection that was lost may have committed before
-            if not (again and self._is_there(connection, batch)):
+            if connection.execute(GROW, batch).rowcount == 1:
+                connection.execute(insert(BATCHES), batch)
+            elif not (again and self._is_there(connection, batch)):  # a lost connection may have committed before
                 raise self._refusal(connection, held, batch)
 
     def _take_again(self, held: _Held) -> Connection:
@@ -300,7 +312,7 @@ class SqlStore(Store):
 
     def _refusal(self, connection: Connection, held: _Held, batch: Mapping[str, Any]) -> StoreError:
         """Why nothing was written: the claim is not ours any more, or the log is not as long as it should be."""
-        length = connection.execute(LENGTH, {"study": held.study}).scalar_one()
+        length = connection.execute(_length(held.study)).scalar_one()
         if self._token(connection, held.study) != held.token:
             return StudyBusy(busy(self.study, self._database.shown, self._holder(connection, held.study)))
         return StoreError(
@@ -315,7 +327,7 @@ class SqlStore(Store):
 
 @dataclass(frozen=True)
 class Entry:
-    """A study in a book. ``created`` and ``written`` (the last batch; NaN before it) in seconds since the epoch."""
+    """A study in a book. ``created`` and last ``written`` to in seconds since the epoch."""
 
     name: str
     events: int
@@ -327,24 +339,17 @@ class Entry:
 def studies(url: str | Path, patience: float = PATIENCE) -> list[Entry]:
     """The studies of a book, the one written to last first. Opens it for reading; raises StoreError."""
     database = _database(url, patience)
-    query = (
-        select(
-            STUDIES.c.name,
-            func.coalesce(func.sum(BATCHES.c["count"]), 0),
-            func.coalesce(func.sum(BATCHES.c.trials), 0),
-            STUDIES.c.created,
-            func.max(BATCHES.c.written),
-        )
-        .outerjoin(BATCHES, BATCHES.c.study == STUDIES.c.id)
-        .group_by(STUDIES.c.id)
-    )
+    query = select(STUDIES).order_by(STUDIES.c.written.desc(), STUDIES.c.id.desc())
     try:
         with closing(database.reader()) as connection:
             rows = connection.execute(query).all()
     except DBAPIError as error:
         raise database.explain(error) from error
-    found = [Entry(n, int(e), int(t), c, math.nan if w is None else w) for n, e, t, c, w in rows]
-    return sorted(found, key=lambda s: -s.created if math.isnan(s.written) else -s.written)
+    return [Entry(row.name, row.events, row.trials, row.created, row.written) for row in rows]
+
+
+def _length(study: int) -> Select[tuple[int]]:
+    return select(STUDIES.c.events).where(STUDIES.c.id == study)
 
 
 def _batch(held: _Held, events: Sequence[Event]) -> dict[str, Any]:
@@ -353,11 +358,12 @@ def _batch(held: _Held, events: Sequence[Event]) -> dict[str, Any]:
         "study": held.study,
         "position": held.end,
         "count": len(events),
-        "trials": sum(type(e) is Created for e in events),
-        "written": time.time(),
         "events": text,
         "crc": zlib.crc32(text.encode("ascii")),
+        "of": held.study,
         "token": held.token,
+        "new": sum(type(e) is Created for e in events),
+        "now": time.time(),
     }
 
 

@@ -123,7 +123,7 @@ def _ended(rng: random.Random) -> Event:
 
 
 def _opened(rng: random.Random) -> Event:
-    goal = Goal(rng.choice(TEXTS), rng.choice(list(Direction)), rng.choice(("best", "last")))
+    goal = Goal(rng.choice(("loss", "ü≈🎲")), rng.choice(list(Direction)), rng.choice(("best", "last")))
     return Opened(rng.choice(TEXTS), _json(rng), goal, rng.random() * 2e9, _json(rng))
 
 
