@@ -65,8 +65,9 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
                 factor = schedule(step)
                 for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
                     group["lr"] = rate * factor
+                x, y = fitted.x.index_select(0, rows), fitted.y.index_select(0, rows)
                 optimizer.zero_grad()
-                loss(model(fast_layout(fitted.x[rows])), fitted.y[rows]).backward()  # type: ignore[no-untyped-call]
+                loss(model(fast_layout(x)), y).backward()  # type: ignore[no-untyped-call]
                 if largest_norm:
                     clip(model.parameters(), largest_norm)
                 optimizer.step()
