@@ -19,7 +19,7 @@ LADDER = (  # lowest row first
     ("diagnose", "ensembles"),
     ("executors", "training", "playbook"),
     ("study", "report", "learners"),
-    ("interop",),
+    ("interop", "progress", "settings", "record", "origin"),
     ("jobs",),
     ("cli", "web", "testing"),
     (ROOT,),

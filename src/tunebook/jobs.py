@@ -8,37 +8,35 @@ The same call on the same folder takes a study up where it is: nothing is lost, 
 
 from __future__ import annotations
 
-import math
-import os
-import platform
-import re
-import subprocess
+import shlex
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, fields, replace
-from importlib import metadata
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack
+from types import FrameType
+from typing import Any, Self, Unpack
 
-from tunebook.errors import DataError, SettingError, nearest
+from tunebook.errors import Problem, SettingError, StudyMismatch, nearest
 from tunebook.executors.base import Executor
 from tunebook.executors.local import LocalExecutor
 from tunebook.executors.serial import SerialExecutor
 from tunebook.objective import Objective
-from tunebook.playbook import Base, Baseline, Chapter, Confirm, Exploit, Explore, Finalize, Refine, Round, Stage, play
+from tunebook.origin import origin, without_password
+from tunebook.playbook import Base, Chapter, Confirm, Finalize, Round, play
+from tunebook.progress import Progress
+from tunebook.record import PLAN, RESULT, TEST, base_of, look_of, model_of, plan_of, stages, store_of, story_of
 from tunebook.report import render_html, render_markdown
-from tunebook.report.study import Story, TestLook, study_report
+from tunebook.report.study import TestLook, study_report
 from tunebook.samplers import GridSampler, QuasiSampler, RandomSampler, Sampler, TPESampler
 from tunebook.schedulers import AshaScheduler, FullScheduler, HalvingScheduler, Scheduler
+from tunebook.settings import RUNS, Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
-from tunebook.stores.sql import SqlStore
-from tunebook.study import Listener, Search, Study
+from tunebook.study import Interrupted, Search, Study
 from tunebook.trial import Goal, Trials
-
-RUNS = "tunebook-runs"
-STUDY = "tune"
 
 SAMPLERS: Mapping[str, type[Sampler]] = {
     "grid": GridSampler,
@@ -52,102 +50,6 @@ SCHEDULERS: Mapping[str, type[Scheduler]] = {
     "halving": HalvingScheduler,
     "asha": AshaScheduler,
 }
-
-
-class Options(TypedDict, total=False):
-    """Keyword settings of ``tune`` and ``tune_model``; see Settings."""
-
-    steps: int
-    trials: int
-    time_limit: str | float | None
-    workers: int | None
-    seed: int
-    folder: str | Path
-    store: str | None
-    run_limit: float | None
-    listener: Listener | None
-    command: str | None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How much, how long, where.
-
-    steps       length of a full training, in the steps that the objective reports (epochs, rounds, ...)
-    trials      budget: how many trials may be created in all
-    time_limit  budget: seconds, or text such as "90s", "10m", "2h"; whatever ends first
-    workers     processes that train at the same time; by default one for each core; 0 runs in this process
-    seed        of everything random
-    folder      what is written goes here and nowhere else; its last part is the study's name
-    store       database URL; by default SQLite in the folder
-    run_limit   seconds that one run may take
-    """
-
-    steps: int = 1
-    trials: int = 50
-    time_limit: str | float | None = None
-    workers: int | None = None
-    seed: int = 0
-    folder: str | Path = f"{RUNS}/study"
-    store: str | None = None
-    run_limit: float | None = None
-    listener: Listener | None = field(default=None, compare=False)
-    command: str | None = None
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("trials", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise SettingError(f"{name} must be a whole number", where=name, got=repr(value),
-                                   expected=f"{least} or more", code="CONFIG-044")  # fmt: skip
-        cores = os.cpu_count() or 1
-        if self.workers is not None and not 0 <= self.workers <= 16 * cores:
-            raise SettingError("an odd number of workers", where="workers", got=repr(self.workers),
-                               expected=f"0 to {16 * cores} on {cores} cores", code="CONFIG-057")  # fmt: skip
-        seconds(self.time_limit)
-
-    @property
-    def seconds(self) -> float:
-        """The time budget in seconds; infinite without one."""
-        return seconds(self.time_limit)
-
-    @property
-    def capacity(self) -> int:
-        """Number of workers."""
-        return self.workers if self.workers is not None else (os.cpu_count() or 1)
-
-
-def settings_of(options: Mapping[str, Any]) -> Settings:
-    """Settings from keywords. Raises SettingError for an unknown one, with the nearest known name."""
-    known = [f.name for f in fields(Settings)]
-    for name in options:
-        if name not in known:
-            raise SettingError("unknown setting", where=name, expected=nearest(name, known), code="CONFIG-042")
-    return Settings(**options)
-
-
-def seconds(text: str | float | None) -> float:
-    """A duration in seconds: a number, or text with a unit.
-
-    >>> seconds("1h30m"), seconds("90s"), seconds(5)
-    (5400.0, 90.0, 5.0)
-    """
-    if text is None:
-        return math.inf
-    told = str(text).strip().lower()
-    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", told)
-    if isinstance(text, str) and re.fullmatch(r"\d+(\.\d+)?", told):
-        raise SettingError("a time limit without a unit", where="time_limit", got=told, fix=f"{told}s or {told}m",
-                           code="CONFIG-045")  # fmt: skip
-    value = float(text) if isinstance(text, int | float) else sum(float(n) * _UNITS[u] for n, u in parts)
-    whole = isinstance(text, int | float) or "".join(n + u for n, u in parts) == told.replace(" ", "")
-    if not whole or not value > 0:
-        raise SettingError("this is not a time limit", where="time_limit", got=repr(text),
-                           expected="for example 90s, 10m, 1h30m", code="CONFIG-046")  # fmt: skip
-    return value
-
-
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 @dataclass(frozen=True)
@@ -189,13 +91,10 @@ def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Optio
     FailingStudy when the first trials all fail alike. An interrupted study exits with code 130; call again to resume.
     """
     settings = settings_of(options)
-    stages: list[Stage] = [Baseline(), Explore(), Refine(), Exploit(), Confirm()]
-    base = Base(space, space.default, goal, settings.steps, settings.trials, settings.seed, settings.seconds,
-                max(1, settings.capacity), final=False)  # fmt: skip
-    with _opened(objective, settings) as (study, note):
-        note({"objective": _name(objective)})
-        told = _play(study, stages, base)
-        return _finish(told, study, settings, goal)
+    base = _base(space, goal, settings, final=False)
+    with _opened(objective, settings, {"objective": _name(objective)}) as study:
+        base = _planned(study, base)
+        return _finish(_play(study, base), study, goal)
 
 
 def tune_model(
@@ -211,72 +110,110 @@ def tune_model(
     from tunebook.metrics import METRICS, chance_level  # noqa: PLC0415
 
     settings = settings_of(options)
+    learner = learner_named(model)
     reference = DataRef.parse(data).pinned()
     dataset = open_dataset(reference)
     classes = dataset.task == "classification"
     goal = goal or (Goal("accuracy", "maximize") if classes else Goal("rmse", "minimize"))  # type: ignore[arg-type]
-    learner = learner_named(model)
     split = Split(seed=settings.seed)
     parts = split.parts(dataset)
-    space = space or learner.space(dataset)
     objective = learner.objective(str(reference), split, goal, settings.steps)
     known = goal.metric in METRICS
     learned_from, scored = dataset.targets[parts.train], dataset.targets[parts.valid]
     chance = chance_level(scored, dataset.task, goal.metric, learned_from) if known else None
-    base = Base(space, space.default, goal, settings.steps, settings.trials, settings.seed, settings.seconds,
-                max(1, settings.capacity), chance=chance)  # fmt: skip
-    stages: list[Stage] = [Baseline(), Explore(), Refine(), Exploit(), Confirm(), Finalize()]
-    with _opened(objective, settings) as (study, note):
-        note({"model": model, "data": str(reference), "fingerprint": dataset.fingerprint(),
-              "split": {p: len(getattr(parts, p)) for p in ("train", "valid", "test")}})  # fmt: skip
+    base = _base(space or learner.space(dataset), goal, settings, chance=chance)
+    about = {"model": model, "data": str(reference), "fingerprint": dataset.fingerprint(),
+             "split": {p: len(getattr(parts, p)) for p in ("train", "valid", "test")}}  # fmt: skip
+    with _opened(objective, settings, about) as study:
         _same_data(study, dataset.fingerprint())
-        told = _play(study, stages, base)
-        trained = _trained(study, told)
-        look = None
-        if trained is not None:
+        told = _play(study, _planned(study, base))
+        trained = model_of(study.folder, told)
+        if trained is not None and look_of(study.trials.notes.get(TEST), trained) is None:
             lock = LockedTest(dataset, parts, study.look, len(study.trials.looks))
-            look = _test(study, lock, trained, dataset.task)
-        return _finish(told, study, settings, goal, trained, look)
+            inputs, targets = lock.look("final evaluation of the trained model")
+            look = _measured(trained, inputs, targets, dataset.task)
+            study.note(TEST, {**asdict(look), "trial": told[-1].conclusion.figures["trial"]})
+        return _finish(told, study, goal)
 
 
-class _opened:
+def _base(space: Space, goal: Goal, settings: Settings, chance: float | None = None, final: bool = True) -> Base:
+    return Base(space, space.default, goal, settings.steps, settings.trials, settings.seed, settings.seconds,
+                max(1, settings.capacity), chance, final)  # fmt: skip
+
+
+@contextmanager
+def _opened(objective: Objective, settings: Settings, about: Mapping[str, Any]) -> Iterator[Study]:
     """An executor and a claimed study for a job; what is needed to do it again is noted in the record."""
+    folder = made(settings.folder)
+    store = store_of(folder, settings.store)
+    with _leaving_well(folder), ExitStack() as stack:
+        stack.enter_context(store.claim())
+        executor = stack.enter_context(executor_of(objective, settings))
+        listener = settings.listener
+        if listener is None and not settings.quiet:
+            listener = stack.enter_context(Progress(settings.trials))
+        study = stack.enter_context(Study(store, folder, executor, seed=settings.seed, listener=listener))
+        if "job" not in study.trials.notes:
+            study.note("job", {**about, "settings": _told(settings), **origin(settings.command)})
+        yield study
 
-    def __init__(self, objective: Objective, settings: Settings) -> None:
-        self.objective, self.settings = objective, settings
-        self.stack = ExitStack()
 
-    def __enter__(self) -> tuple[Study, Callable[[Mapping[str, Any]], None]]:
-        settings = self.settings
-        folder = Path(settings.folder)
+def made(folder: Path | str) -> Path:
+    """The folder of a study, made if it is not there. Raises SettingError where it cannot be."""
+    folder = Path(folder)
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".gitignore").write_text("*\n")
-        store = store_of(folder, settings.store)
-        self.stack.__enter__()
-        self.stack.enter_context(store.claim())
-        executor = self.stack.enter_context(executor_of(self.objective, settings))
-        study = self.stack.enter_context(Study(store, folder, executor, seed=settings.seed, listener=settings.listener))
+    except OSError as error:
+        raise SettingError(
+            "the study's folder cannot be made or written to",
+            where=str(folder),
+            got=str(error.strerror),
+            fix="choose another folder",
+            code="STORE-086",
+        ) from error
+    return folder
 
-        def note(about: Mapping[str, Any]) -> None:
-            if "job" not in study.trials.notes:
-                study.note("job", {**about, **_origin(settings)})
 
-        return study, note
+@contextmanager
+def _leaving_well(folder: Path) -> Iterator[None]:
+    """However a person ends a job: no traceback, the exit code that shells expect, and how to resume it.
 
-    def __exit__(self, *about: Any) -> None:
-        self.stack.__exit__(*about)
+    A terminal that is closed does not end it.
+    """
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before[signal.SIGTERM] = signal.signal(signal.SIGTERM, terminate)
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        print(f"stopped; to resume: {resume_command(folder)}", file=sys.stderr)
+        raise (error if isinstance(error, Interrupted) else Interrupted()) from None
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def resume_command(folder: Path) -> str:
+    """What to type, here, to take up the study in a folder."""
+    usual = folder.absolute().parent == Path(RUNS).absolute()
+    return "tunebook resume " + shlex.quote(folder.name if usual else str(folder))
 
 
 def open_study(space: Space, goal: Goal, *, sampler: str = "tpe", steps: int = 1, seed: int = 0,
                folder: str | Path = f"{RUNS}/study") -> Study:  # fmt: skip
-    """A study for people who own their loop: use it in a ``with`` block, ``ask`` for trials and ``tell`` what they gave.
+    """A study for people who own their loop: in a ``with`` block, ``ask`` for trials and ``tell`` what they gave.
 
     The same call takes the study up where it is. Raises StudyBusy when another process drives it.
     """
     round = Round("search", "What is the best configuration?", space, goal, steps, 1, sampler)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    (Path(folder) / ".gitignore").write_text("*\n")
-    return _Begun(store_of(folder), folder, search_of(round, seed), seed)
+    return _Begun(store_of(made(folder)), folder, search_of(round, seed), seed)
 
 
 class _Begun(Study):
@@ -299,13 +236,6 @@ def load(folder: Path | str) -> Any:
     return load_model(Path(folder))
 
 
-def store_of(folder: Path | str, url: str | None = None) -> Store:
-    """The record of the study in a folder: SQLite there, or the database at ``url``, under the folder's name."""
-    if url is None:
-        return SqlStore(f"sqlite:///{Path(folder) / 'book.db'}", STUDY)
-    return SqlStore(url, Path(folder).name)
-
-
 def executor_of(objective: Objective, settings: Settings) -> Executor:
     """Worker processes, or this process for ``workers=0``."""
     if settings.workers == 0:
@@ -326,33 +256,51 @@ def search_of(round: Round, seed: int) -> Search:
     return Search(round.name, round.space, round.goal, sampler, scheduler, round.runs, round.metric, about)
 
 
-def _play(study: Study, stages: Sequence[Stage], base: Base) -> list[Chapter]:
-    chapters = []
-    for chapter in play(stages, base, lambda r: study.run(search_of(r, base.seed), r.trials, r.share * base.seconds)):
-        chapters.append(chapter)
-    return chapters
+def _planned(study: Study, base: Base) -> Base:
+    """Where the playbook starts: as the record says, or with a budget or a space that is another one now.
+
+    Raises StudyMismatch when the record's trials would not go together with what is asked.
+    """
+    wanted, before = plan_of(base), study.trials.notes.get(PLAN)
+    if before is None:
+        study.note(PLAN, wanted)
+        return base
+    if {**wanted, "used": before["used"], "workers": before["workers"]} == {**before}:
+        return base_of(before)
+    found = [
+        Problem(f"the study was started with another {name}", name, str(wanted[name]), str(before[name]),
+                "the value it had, or give the study another name")
+        for name in ("goal", "steps", "seed", "final")
+        if wanted[name] != before[name]
+    ]  # fmt: skip
+    found += base.space.clashes(Space.from_dict(before["space"]))
+    if found:
+        raise StudyMismatch(found)
+    late = (Confirm.name, Finalize.name)
+    used = {name: study.trials.count(name) for name in study.trials.opened if name.startswith(late)}
+    base = replace(base, used=used)
+    study.note(PLAN, plan_of(base))
+    return base
 
 
-def _finish(
-    chapters: Sequence[Chapter], study: Study, settings: Settings, goal: Goal, model: Path | None = None,
-    look: TestLook | None = None,
-) -> Result:  # fmt: skip
-    folder = Path(settings.folder)
-    base = chapters[-1].conclusion.base
-    story = Story(folder.name, goal, base, study.trials, chapters, look, model, settings.steps)
+def _play(study: Study, base: Base) -> list[Chapter]:
+    def run(round: Round) -> Trials:
+        return study.run(search_of(round, base.seed), round.trials, round.share * base.seconds)
+
+    return list(play(stages(base.final), base, run))
+
+
+def _finish(chapters: Sequence[Chapter], study: Study, goal: Goal) -> Result:
+    base, folder = chapters[-1].conclusion.base, study.folder
+    told = {"trials": len(study.trials), "config": dict(base.config), "adopted": base.adopted}
+    if study.trials.notes.get(RESULT) != told:
+        study.note(RESULT, told)
+    story = story_of(folder, study.trials, chapters, base)
     report = study_report(story)
     (folder / "report.html").write_text(render_html(report), encoding="utf-8")
     (folder / "report.md").write_text(render_markdown(report), encoding="utf-8")
     return Result(base.config, base.baseline, base.adopted, goal, study.trials, chapters, folder,
-                  folder / "report.html", model, look)  # fmt: skip
-
-
-def _trained(study: Study, chapters: Sequence[Chapter]) -> Path | None:
-    """The folder of the model that the last training left."""
-    last = chapters[-1]
-    if last.stage != "finalize" or last.conclusion.stop:
-        return None
-    return study.folder / "trials" / str(last.trials[0].number) / "model"
+                  folder / "report.html", story.model, story.look)  # fmt: skip
 
 
 def _name(objective: Objective) -> str:
@@ -363,61 +311,20 @@ def _name(objective: Objective) -> str:
 def _same_data(study: Study, fingerprint: str) -> None:
     before = study.trials.notes["job"].get("fingerprint")
     if before != fingerprint:
-        raise DataError(
-            "the data is not what this study was started with",
-            where=str(study.folder),
-            got=fingerprint[:12],
-            expected=str(before)[:12],
-            fix="give the study another folder",
-        )
+        raise StudyMismatch("the data is not what this study was started with", where=str(study.folder),
+                            got=fingerprint[:12], expected=str(before)[:12],
+                            fix="bring the old data back, or give the study another folder")  # fmt: skip
 
 
-def _origin(settings: Settings) -> dict[str, Any]:
-    """What it takes to do the job again: command, folder, code version, package versions, machine."""
-    packages = ("tunebook", "numpy", "scipy", "scikit-learn", "torch")
-    versions = {p: v for p in packages if (v := _version(p))}
-    told = {k: v for k, v in asdict(replace(settings, listener=None)).items() if k not in ("listener", "command")}
+def _told(settings: Settings) -> dict[str, Any]:
+    """The settings as plain JSON, without a password."""
+    kept = asdict(replace(settings, listener=None))
+    store = settings.store and without_password(settings.store)
     return {
-        "settings": {k: str(v) if isinstance(v, Path) else v for k, v in told.items()},
-        "command": settings.command or " ".join(sys.orig_argv),
-        "argv": [] if settings.command else list(sys.orig_argv),
-        "cwd": os.getcwd(),
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted": bool(_git("status", "--porcelain")),
-        "versions": {"python": platform.python_version(), **versions},
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        **{k: v for k, v in kept.items() if k not in ("listener", "command", "quiet")},
+        "folder": str(settings.folder),
+        "store": store,
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-def _git(*words: str) -> str:
-    """The output of a git command in the working folder; empty outside a repository."""
-    try:
-        told = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return told.stdout.strip() if told.returncode == 0 else ""
-
-
-def _test(study: Study, lock: Any, model: Path, task: str) -> TestLook:
-    """Look at the test part once, with the model that was trained last; a look that was made before is read back."""
-    before = study.trials.notes.get("test")
-    if before is None:
-        inputs, targets = lock.look("final evaluation of the trained model")
-        study.note("test", asdict(_measured(model, inputs, targets, task)))
-        before = study.trials.notes["test"]
-    return TestLook(
-        {k: (v[0], v[1], v[2]) for k, v in before["metrics"].items()},
-        before["rows"],
-        tuple(before["classes"]),
-        tuple(tuple(r) for r in before["confusion"]),
-    )
 
 
 def _measured(folder: Path, inputs: Any, targets: Any, task: str) -> TestLook:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tunebook.diagnose.base import Finding
 from tunebook.space import Config, Space, Value
-from tunebook.trial import Context, Goal, Status, Trial, Trials, groups
+from tunebook.trial import Context, Goal, Status, Trial, Trials, config_key, groups
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Base:
 
     ``total`` trials may be created in all (``seconds`` limits the time they take together on ``workers`` workers).
     ``chance`` is the metric of a model that learned nothing, if it is known; ``final`` says if a last training is
-    wanted.
+    wanted. ``used`` counts trials that rounds have which are still to come: a study that was over was given a larger
+    budget.
     """
 
     space: Space
@@ -66,10 +67,12 @@ class Base:
     finalists: tuple[Config, ...] = ()
     baseline: Config = field(default_factory=dict)
     adopted: bool = False
+    used: Mapping[str, int] = field(default_factory=dict)
 
     def left(self, trials: Trials) -> int:
         """How many trials the budget still allows."""
-        return max(0, self.total - len(trials))
+        ahead = sum(n for name, n in self.used.items() if not trials.count(name))
+        return max(0, self.total - len(trials) - ahead)
 
     def fresh_seed(self, index: int) -> int:
         """Seeds that no search trial has: for repeats (``index`` 0, 1, ...) that are compared with each other."""
@@ -137,6 +140,12 @@ def play(stages: Sequence[Stage], base: Base, run: Callable[[Round], Trials]) ->
             yield Chapter(stage.name, round, list(trials.of(round.name)), conclusion)
             if conclusion.stop:
                 return
+
+
+def of_run(round: Round, trials: Trials) -> Trial:
+    """The trial of a round's one listed run; the round may have others, from when the study had another plan."""
+    key = config_key(round.runs[0][0])
+    return [t for t in trials.of(round.name) if t.key == key][-1]
 
 
 def ranked(trials: Sequence[Trial], goal: Goal, steps: int) -> list[Trial]:

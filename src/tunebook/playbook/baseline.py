@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from tunebook.diagnose.base import Finding, Severity
-from tunebook.playbook.base import Base, Conclusion, Round, Stage, tell_config
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, of_run, tell_config
 from tunebook.trial import Context, Goal, Status, Trial, Trials
 
 # a round of halving trains a configuration for about half of the steps on average
@@ -25,7 +25,7 @@ class Baseline(Stage):
         return Round("baseline", question, base.space, base.goal, base.steps, 1, runs=(run,), share=0.5)
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
-        trial = trials.of(round.name)[0]
+        trial = of_run(round, trials)
         base = replace(base, config=trial.config, baseline=trial.config)
         if trial.status is Status.FAILED and trial.failure is not None:
             failed = f"The default configuration failed ({trial.failure.kind}): {trial.failure.message}."

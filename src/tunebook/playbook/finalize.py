@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from tunebook.playbook.base import Base, Conclusion, Round, Stage, tell_change
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, of_run, tell_change
 from tunebook.trial import Context, Status, Trials, config_key
 
 
@@ -28,7 +28,7 @@ class Finalize(Stage):
                      metric=f"train_{base.goal.metric}")  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
-        trial = trials.of(round.name)[0]
+        trial = of_run(round, trials)
         if trial.status is Status.FAILED and trial.failure is not None:
             return Conclusion(
                 (f"The final training failed: {trial.failure.message}.",), base, stop="final training failed"

@@ -1,0 +1,110 @@
+"""The configuration to use, and how much is known about it: confirmed on fresh seeds, or only seen once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tunebook.analysis.compare import mean_interval
+from tunebook.cli.words import cell, clean, table
+from tunebook.record import Record
+from tunebook.report.study import Story
+from tunebook.trial import Goal, Trial, Trials
+
+
+def best_observed(trials: Trials, goal: Goal | None) -> Trial | None:
+    """The trial with the best single value; None without one."""
+    if goal is None:
+        return None
+    told = [t for t in trials.values() if not t.context.final and math.isfinite(t.loss(goal))]
+    return min(told, key=lambda t: t.loss(goal), default=None)
+
+
+def answer_of(record: Record) -> dict[str, Any]:
+    """What to use, as plain JSON; ``config`` is None when nothing succeeded."""
+    story, goal = record.story, record.goal
+    best = best_observed(record.trials, goal)
+    told: dict[str, Any] = {
+        "study": record.name,
+        "finished": record.finished,
+        "source": "nothing succeeded",
+        "config": None,
+        "metric": goal.metric if goal else None,
+        "direction": str(goal.direction) if goal else None,
+        "confirmed": None,
+        "observed": None,
+    }
+    if best is None or goal is None:
+        return told
+    told["observed"] = {"trial": best.number, "value": best.value(goal), "config": dict(best.config)}
+    told |= {"source": "best observed", "config": dict(best.config)}
+    if story is not None and record.finished:
+        told |= {"source": "confirmed" if story.base.adopted else "default", "config": dict(story.base.config)}
+        told["confirmed"] = _confirmed(story)
+        told |= outputs_of(story)
+    return told
+
+
+def outputs_of(story: Story) -> dict[str, Any]:
+    """The model and its test, where there are some."""
+    test = None
+    if story.look is not None:
+        test = {k: {"value": v, "low": low, "high": high} for k, (v, low, high) in story.look.metrics.items()}
+    return {"model": str(story.model) if story.model else None, "test": test, "looks": len(story.trials.looks)}
+
+
+def _confirmed(story: Story) -> dict[str, Any] | None:
+    told = story.confirmation
+    if told is None:
+        return None
+    figures = next(c.conclusion.figures for c in reversed(story.chapters) if "winner" in c.conclusion.figures)
+    difference = {"value": figures["difference"], "low": figures["low"], "high": figures["high"]}
+    return {
+        "separable": story.base.adopted,
+        "default": _summary(told["baseline"]),
+        "finalist": _summary(told["winner"]),
+        "difference": difference,
+    }
+
+
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    mean, low, high = mean_interval(values)
+    return {"mean": mean, "low": low, "high": high, "seeds": len(values)}
+
+
+def in_words(told: dict[str, Any]) -> str:
+    """The answer for people."""
+    if told["config"] is None:
+        return f"{clean(told['study'])}: no trial has succeeded yet"
+    lines = [*_says(told), "", table(("hyperparameter", "value"), told["config"].items())]
+    test = told.get("test")
+    if test:
+        heads, rows = ("test part", "value", "low", "high"), [(k, *v.values()) for k, v in test.items()]
+        lines += ["", table(heads, rows), f"looked at {told['looks']} time(s); intervals are at 95 %"]
+    if told.get("model"):
+        lines += ["", f"model: {clean(told['model'])}"]
+    return "\n".join(lines)
+
+
+def _says(told: dict[str, Any]) -> list[str]:
+    metric, observed, confirmed = clean(told["metric"]), told["observed"], told["confirmed"]
+    seen = f"The best single value was {metric} {cell(observed['value'])} (trial {observed['trial']})"
+    if not told["finished"]:
+        return [f"Not confirmed: the study is not finished. {seen}; the best of many noisy values flatters."]
+    if confirmed is None:
+        kept = "the default stays" if told["source"] == "default" else "use it with care"
+        return [f"Nothing was confirmed on fresh seeds, so {kept}. {seen}."]
+    default, finalist, gain = confirmed["default"], confirmed["finalist"], confirmed["difference"]
+    lines = [
+        f"default: {metric} {_mean(default)}",
+        f"finalist: {metric} {_mean(finalist)}",
+        f"difference {gain['value']:+.4g} (interval {gain['low']:+.4g} to {gain['high']:+.4g})",
+    ]
+    if confirmed["separable"]:
+        return ["Confirmed on seeds that the search never saw: separably better than the default.", *lines, f"{seen}."]
+    return ["No finalist is separably better than the default, so the default stays.", *lines, f"{seen}."]
+
+
+def _mean(told: dict[str, Any]) -> str:
+    return f"{told['mean']:.5g} over {told['seeds']} seeds (95 % interval {told['low']:.5g} to {told['high']:.5g})"

@@ -1,0 +1,220 @@
+"""The command line: parse, call, print. What a command needs is imported when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from tunebook.cli.words import complain
+from tunebook.errors import Problem, SettingError, TunebookError, nearest
+
+INTERNAL, STORAGE, INTERRUPTED = 1, 74, 130
+_MISUSE: type[Exception] = typer.BadParameter.__mro__[2]  # the base of typer's usage errors, which it exports under no name
+
+app = typer.Typer(
+    name="tunebook",
+    help="The deep learning tuning playbook as software: from a baseline to a confirmed model and its report.",
+    epilog="A first study: tunebook run --model cnn --data sklearn:digits --trials 60. "
+    "Your own training loop: tunebook run train.py:train --space space.toml --metric accuracy --direction maximize. "
+    "tunebook COMMAND --help has examples.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    suggest_commands=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="A study in tunebook-runs, or a study's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Store = Annotated[
+    str | None, typer.Option("--store", metavar="URL", help="The database of the record, if not in the folder.")
+]
+Trials = Annotated[int | None, typer.Option("--trials", "-n", metavar="N", help="Budget: trials in all.")]
+TimeLimit = Annotated[str | None, typer.Option("--time-limit", metavar="TIME", help="Budget: 90s, 10m, 1h30m.")]
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and leave with its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    code = call(words)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence()
+    sys.exit(code)
+
+
+def call(words: Sequence[str]) -> int:
+    """Run a command; returns its exit code, whatever happens."""
+    try:
+        told = app(list(words), prog_name="tunebook", standalone_mode=False)
+        return told if isinstance(told, int) else 0
+    except TunebookError as error:
+        complain(error)
+        code = error.exit_code
+    except _MISUSE as misuse:
+        complain(_misused(misuse, words))
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence()
+        return 0
+    except OSError as error:
+        complain(f"{error.strerror or error}: {error.filename or 'a file or stream'}")
+        code = STORAGE
+    except Exception as error:  # noqa: BLE001  (the last resort: a bug of ours must not look like the user's)
+        complain(f"error[INTERNAL]: {type(error).__name__}: {error}\n  this is a bug in tunebook; --debug shows where")
+        code = INTERNAL
+    if "--debug" in words:
+        traceback.print_exc()
+    return code
+
+
+def _silence() -> None:
+    """Nobody reads stdout any more: what is still in its buffer must not raise at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _misused(misuse: Exception, words: Sequence[str]) -> TunebookError:
+    """typer's complaint as one of ours, with the nearest command or flag."""
+    says = str(getattr(misuse, "format_message", lambda: misuse)()).strip()
+    context: Any = getattr(misuse, "ctx", None)
+    command = context.command_path if context is not None else "tunebook"
+    where = f"{command} {words[-1]}" if len(words) == 1 else command
+    option = getattr(misuse, "option_name", None)
+    if option is not None and says.lower().startswith("no such option"):
+        known = [flag for p in context.command.params for flag in p.opts] if context is not None else []
+        return SettingError(Problem("there is no such flag", command, str(option), nearest(str(option), known),
+                                    f"{command} --help", "CONFIG-060"))  # fmt: skip
+    if says.lower().startswith("no such command"):
+        names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback is not None]
+        got = says.partition("'")[2].rpartition("'")[0]
+        return SettingError(Problem("there is no such command", "tunebook", got, nearest(got, names),
+                                    "tunebook --help", "CONFIG-060"))  # fmt: skip
+    return SettingError(Problem(says.rstrip(".").lower(), where, fix=f"{command} --help", code="CONFIG-060"))
+
+
+@app.command(
+    epilog="Examples: tunebook run train.py:train --space space.toml --metric loss --steps 20; "
+    "tunebook run --model cnn --data sklearn:digits --trials 60 --study digits; "
+    "tunebook run --config job.toml --set space.lr.high=0.5 --dry-run."
+)
+def run(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
+    objective: Annotated[
+        str | None, typer.Argument(metavar="FILE.py:FUNCTION", help="Your objective, or package.module:function.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A model family instead: mlp or cnn.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Its data: sklearn:digits, csv:FILE?target=COLUMN, npz:FILE, ...")
+    ] = None,
+    space: Annotated[Path | None, typer.Option(help="A TOML file with the search space.")] = None,
+    metric: Annotated[str | None, typer.Option(help="The metric to optimise, as the objective reports it.")] = None,
+    direction: Annotated[str | None, typer.Option(help="minimize or maximize.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Length of a full training, in steps.")] = None,
+    trials: Trials = None,
+    time_limit: TimeLimit = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", metavar="N", help="Processes; 0 runs in this one.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Of everything random.")] = None,
+    run_limit: Annotated[float | None, typer.Option(metavar="SECONDS", help="Time that one run may take.")] = None,
+    study: Annotated[str | None, typer.Option("--study", "-s", help="Name: the folder tunebook-runs/NAME.")] = None,
+    folder: Annotated[str | None, typer.Option("--folder", "-f", help="Another folder for the study.")] = None,
+    store: Annotated[str | None, typer.Option(metavar="URL", help="Database; by default SQLite in the folder.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="A TOML file with these keys.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,
+    debug: Debug = False,
+) -> int:
+    """Tune an objective, or a model on data: baseline, explore, refine, exploit, confirm, and the report."""
+    from tunebook.cli.job import resolve  # noqa: PLC0415
+    from tunebook.cli.run import Ways, plan, run_job  # noqa: PLC0415
+
+    flags = {"objective": objective, "model": model, "data": data, "metric": metric, "direction": direction,
+             "steps": steps, "trials": trials, "time_limit": time_limit, "workers": workers, "seed": seed,
+             "run_limit": run_limit, "study": study, "folder": folder, "store": store}  # fmt: skip
+    job = resolve(flags, config, set_ or [], space)
+    return plan(job, json) if dry_run else run_job(job, Ways(quiet, json))
+
+
+@app.command(epilog="Examples: tunebook resume digits; tunebook resume digits --trials 100.")
+def resume(
+    name: Name, trials: Trials = None, time_limit: TimeLimit = None, store: Store = None,
+    json: Json = False, quiet: Quiet = False, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Take a study up where it is; with more --trials than before its budget is extended."""
+    from tunebook.cli.run import Ways, resume  # noqa: PLC0415
+
+    return resume(name, {"trials": trials, "time_limit": time_limit, "store": store}, Ways(quiet, json))
+
+
+@app.command("list", epilog="Example: tunebook list --json.")
+def list_(
+    root: Annotated[Path, typer.Argument(help="The folder that studies lie in.")] = Path("tunebook-runs"),
+    json: Json = False, debug: Debug = False,
+) -> int:  # fmt: skip
+    """The studies in a folder: status, trials, best value, last activity."""
+    from tunebook.cli.show import list_studies  # noqa: PLC0415
+
+    return list_studies(root, json)
+
+
+@app.command(epilog="Example: tunebook show digits.")
+def show(name: Name, store: Store = None, json: Json = False, debug: Debug = False) -> int:
+    """What happened in a study: its rounds, what was decided and why, the best so far."""
+    from tunebook.cli.show import show  # noqa: PLC0415
+
+    return show(name, store, json)
+
+
+@app.command(epilog="Example: tunebook best digits --json.")
+def best(name: Name, store: Store = None, json: Json = False, debug: Debug = False) -> int:
+    """The configuration to use, and whether it was confirmed or only seen once."""
+    from tunebook.cli.show import best  # noqa: PLC0415
+
+    return best(name, store, json)
+
+
+@app.command(epilog="Examples: tunebook report digits; tunebook report digits --format md --output -.")
+def report(
+    name: Name,
+    format: Annotated[str, typer.Option("--format", help="html, md or terminal.")] = "html",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; - is stdout.")] = None,
+    store: Store = None, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Build a study's report again from its record, finished or not."""
+    from tunebook.cli.show import report  # noqa: PLC0415
+
+    return report(name, store, format, output)
+
+
+@app.command(epilog="Examples: tunebook export digits -o trials.csv; tunebook export digits --format json --curves.")
+def export(
+    name: Name,
+    format: Annotated[str, typer.Option("--format", help="csv or json.")] = "csv",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")] = None,
+    curves: Annotated[bool, typer.Option("--curves", help="Every measurement too.")] = False,
+    no_times: Annotated[bool, typer.Option("--no-times", help="Leave out what a clock decides.")] = False,
+    store: Store = None, debug: Debug = False,
+) -> int:  # fmt: skip
+    """All trials of a study as CSV or JSON."""
+    from tunebook.cli.export import What  # noqa: PLC0415
+    from tunebook.cli.show import export  # noqa: PLC0415
+
+    return export(name, store, format, What(curves, not no_times), output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""``tunebook run`` and ``tunebook resume``."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tunebook.cli.answer import answer_of
+from tunebook.cli.find import found
+from tunebook.cli.job import RESOLVED, Job, folder_of, read_resolved, unknown_variables, write_resolved
+from tunebook.cli.objectives import objective_named, study_name
+from tunebook.cli.words import as_json, say, tell
+from tunebook.errors import SettingError, StudyNotFound
+from tunebook.jobs import Result, made, tune, tune_model
+from tunebook.metrics import METRICS
+from tunebook.record import BOOK, Record, read_study, story_of
+from tunebook.trial import Direction, Goal
+
+NO_SUCCESS = 3
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How a job is shown."""
+
+    quiet: bool = False
+    json: bool = False
+
+
+def run_job(job: Job, ways: Ways) -> int:
+    """Run a job in its folder, or take it up there; returns the exit code."""
+    for odd in unknown_variables(os.environ):
+        say(f"note: {odd}")
+    folder = folder_of(job, name_of(job))
+    settings = job.settings(folder, ways.quiet, shlex.join(["tunebook", "resume", str(folder)]))
+    goal, space = goal_of(job), job.own_space()
+    if job.objective is not None:
+        assert goal is not None and space is not None  # a job that was checked has them
+        objective = objective_named(job.objective)
+        write_resolved(job, made(folder))
+        result = tune(objective, space, goal, **vars(settings))
+    else:
+        assert job.model is not None and job.data is not None
+        write_resolved(job, made(folder))
+        result = tune_model(job.model, job.data, goal, space, **vars(settings))
+    tell(as_json(_told(result)) if ways.json else str(result))
+    return 0 if succeeded(result) else NO_SUCCESS
+
+
+def name_of(job: Job) -> str:
+    """What the study is called unless it is told: after the file of the objective, or the data."""
+    if job.objective is not None:
+        return study_name(job.objective)
+    told = (job.data or "").partition("?")[0]
+    return Path(told.partition(":")[2] or told).stem
+
+
+def goal_of(job: Job) -> Goal | None:
+    """The goal; a metric that tunebook knows brings its direction along. Raises SettingError."""
+    if job.metric is None:
+        return None
+    known = METRICS.get(job.metric)
+    usual = known.direction if known is not None else Direction.MINIMIZE
+    return Goal(job.metric, Direction(usual) if job.direction is None else job.direction)  # type: ignore[arg-type]
+
+
+def _told(result: Result) -> dict[str, Any]:
+    """What a run gives, as plain JSON."""
+    story = story_of(result.folder, result.trials, result.chapters, result.chapters[-1].conclusion.base)
+    told = answer_of(Record(result.folder.name, result.trials, result.goal, story))
+    return {**told, "trials": len(result.trials), "folder": str(result.folder), "report": str(result.report)}
+
+
+def plan(job: Job, json: bool) -> int:
+    """Show what would be done."""
+    raise NotImplementedError
+
+
+def succeeded(result: Result) -> bool:
+    """Whether any trial has a value."""
+    return any(math.isfinite(t.loss(result.goal)) for t in result.trials.values())
+
+
+def resume(name: str, changes: dict[str, Any], ways: Ways) -> int:
+    """Take a study up: as its resolved file says, or by its recorded command; returns the exit code."""
+    folder = found(name)
+    if (folder / RESOLVED).exists():
+        job = read_resolved(folder)
+        if job.cwd is not None:
+            os.chdir(job.cwd)
+        told = {k: v for k, v in changes.items() if v is not None}
+        if told.get("trials", job.trials) < job.trials:
+            raise SettingError("a study cannot be resumed with fewer trials", where="--trials", got=str(told["trials"]),
+                               expected=f"{job.trials} or more", code="CONFIG-044")  # fmt: skip
+        return run_job(job.model_copy(update=told), ways)
+    if any(v is not None for v in changes.values()):
+        raise SettingError("a script sets its own budget", where=str(folder), fix="change it there, and resume")
+    return _again(folder)
+
+
+def _again(folder: Path) -> int:
+    """Run the command that the record holds once more, in its folder."""
+    job = read_study(folder, conclude=False).trials.notes.get("job", {})
+    if not job.get("argv"):
+        raise StudyNotFound("the record does not hold the command that started the study", where=str(folder / BOOK),
+                            fix="run the script again: it takes the study up", code="STORE-079")  # fmt: skip
+    argv, cwd = [str(word) for word in job["argv"]], str(job["cwd"])
+    say(f"cd {shlex.quote(cwd)} && {shlex.join(argv)}")
+    try:
+        child = subprocess.Popen(argv, cwd=cwd)
+    except OSError as error:
+        raise SettingError("the recorded command cannot be run", where=str(folder), got=f"{error.strerror}: {argv[0]}",
+                           fix="run the script again yourself", code="STORE-079") from error  # fmt: skip
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, hand_on)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the child too
+    try:
+        code = child.wait()
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+    sys.stdout.flush()
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,121 @@
+"""How much, how long, where: the settings of a job."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypedDict
+
+from tunebook.errors import SettingError, nearest
+from tunebook.study import Listener
+
+RUNS = "tunebook-runs"
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit})?" for unit in _UNITS))
+
+
+class Options(TypedDict, total=False):
+    """Keyword settings of ``tune`` and ``tune_model``; see Settings."""
+
+    steps: int
+    trials: int
+    time_limit: str | float | None
+    workers: int | None
+    seed: int
+    folder: str | Path
+    store: str | None
+    run_limit: float | None
+    quiet: bool
+    listener: Listener | None
+    command: str | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much, how long, where.
+
+    steps       length of a full training, in the steps that the objective reports (epochs, rounds, ...)
+    trials      budget: how many trials may be created in all
+    time_limit  budget: seconds, or text such as "90s", "10m", "2h"; whatever ends first
+    workers     processes that train at the same time; by default one for each core; 0 runs in this process
+    seed        of everything random
+    folder      what is written goes here and nowhere else; its last part is the study's name
+    store       database URL; by default SQLite in the folder
+    run_limit   seconds that one run may take
+    quiet       show no progress
+    listener    is told of all events instead of the progress on the terminal
+    command     what to note as the command that does it again; by default that of this process
+    """
+
+    steps: int = 1
+    trials: int = 50
+    time_limit: str | float | None = None
+    workers: int | None = None
+    seed: int = 0
+    folder: str | Path = f"{RUNS}/study"
+    store: str | None = None
+    run_limit: float | None = None
+    quiet: bool = False
+    listener: Listener | None = field(default=None, compare=False)
+    command: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("steps", 1, 10**9), ("trials", 1, 10**8), ("seed", 0, 2**63 - 1)):
+            if not _whole(getattr(self, name), least, most):
+                raise SettingError(f"{name} must be a whole number", where=name, got=repr(getattr(self, name)),
+                                   expected=f"{least} to {most:,}", code="CONFIG-044")  # fmt: skip
+        cores = os.cpu_count() or 1
+        if self.workers is not None and not _whole(self.workers, 0, 16 * cores):
+            raise SettingError("an odd number of workers", where="workers", got=repr(self.workers),
+                               expected=f"0 to {16 * cores} on {cores} cores", code="CONFIG-057")  # fmt: skip
+        seconds(self.time_limit)
+
+    @property
+    def seconds(self) -> float:
+        """The time budget in seconds; infinite without one."""
+        return seconds(self.time_limit)
+
+    @property
+    def capacity(self) -> int:
+        """Number of workers."""
+        return self.workers if self.workers is not None else (os.cpu_count() or 1)
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def settings_of(options: Mapping[str, Any]) -> Settings:
+    """Settings from keywords. Raises SettingError for an unknown one, with the nearest known name."""
+    known = [f.name for f in fields(Settings)]
+    for name in options:
+        if name not in known:
+            raise SettingError("unknown setting", where=name, expected=nearest(name, known), code="CONFIG-042")
+    return Settings(**options)
+
+
+def seconds(text: str | float | None) -> float:
+    """A duration in seconds: a number, or text with a unit; infinite for None.
+
+    >>> seconds("1h30m"), seconds("90s"), seconds(5)
+    (5400.0, 90.0, 5.0)
+    """
+    if text is None:
+        return math.inf
+    told = str(text).strip().lower().replace(" ", "")
+    if isinstance(text, str) and re.fullmatch(r"\d+(\.\d+)?", told):
+        raise SettingError("a time limit without a unit", where="time_limit", got=told, fix=f"{told}s or {told}m",
+                           code="CONFIG-045")  # fmt: skip
+    if isinstance(text, str):
+        whole = _DURATION.fullmatch(told)
+        value = sum(float(n) * _UNITS[unit] for unit, n in whole.groupdict("0").items()) if whole else math.nan
+    else:
+        value = math.nan if isinstance(text, bool) else float(text)
+    if not value > 0:
+        raise SettingError("this is not a time limit", where="time_limit", got=repr(text),
+                           expected="hours, minutes, seconds: 90s, 10m, 1h30m", code="CONFIG-046")  # fmt: skip
+    return value
