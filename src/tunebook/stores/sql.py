@@ -348,7 +348,7 @@ def studies(url: str | Path, patience: float = PATIENCE) -> list[Entry]:
     return [Entry(row.name, row.events, row.trials, row.created, row.written) for row in rows]
 
 
-def _length(study: int) -> Select[tuple[int]]:
+def _length(study: int) -> Select[Any]:
     return select(STUDIES.c.events).where(STUDIES.c.id == study)
 
 
