@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from tunebook.errors import SettingError
 from tunebook.objective import Run
-from tunebook.trial import Ended, Failure, FailureKind, Measured, Status
+from tunebook.trial import Ended, Failure, FailureKind, Measured, Measurement, Status
 
 
 def wall_clock() -> Callable[[], float]:
@@ -19,9 +18,10 @@ def wall_clock() -> Callable[[], float]:
 
 def timed(event: Measured, elapsed: float) -> Measured:
     """The event, with the seconds that the measurement took where the objective left them out."""
-    if event.measurement.seconds:
-        return event
-    return replace(event, measurement=replace(event.measurement, seconds=elapsed))
+    m = event.measurement
+    return (
+        event if m.seconds else Measured(event.number, event.attempt, Measurement(m.step, m.metrics, elapsed, m.memory))
+    )
 
 
 def stopped(run: Run, note: str = "") -> Ended:

@@ -35,9 +35,7 @@ class SimulatedExecutor(Executor):
         self._waiting: deque[Run] = deque()
         self._due: list[tuple[float, int, Event]] = []  # a heap: the next event of each run that was taken further
         self._running: dict[int, _Running] = {}  # by order of submission
-        self._last: int | None = (
-            None  # the run whose event was returned last; it stands still there until the next poll
-        )
+        self._last: int | None = None  # the run whose event was returned last: it stands still until the next poll
         self._closed = False
 
     def submit(self, run: Run) -> None:
