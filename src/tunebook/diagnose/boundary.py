@@ -52,7 +52,13 @@ def boundary(evidence: Evidence) -> list[Finding]:
 
 
 def outside(model: Anova, j: int, around: Array, side: str) -> float:
-    """Probability that the response along axis ``j`` is best in the outermost tenth at that side."""
+    """Probability that the response along axis ``j`` is best in the outermost tenth at that side, or beyond.
+
+    1 where most of the top trials, of an earlier and wider space, do lie beyond.
+    """
+    codes = around[:, j]
+    if np.sum(codes > 1.0 if side == "high" else codes < 0.0) > 0.5 * len(codes):
+        return 1.0
     grid, mean, cov = model.profile(j, around)
     values, vectors = np.linalg.eigh(cov)
     noise = np.random.default_rng(0).standard_normal((DRAWS, len(grid)))

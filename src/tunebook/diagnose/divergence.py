@@ -31,7 +31,8 @@ _SORTS: dict[str, tuple[tuple[FailureKind, ...], str, str]] = {
 def divergence(evidence: Evidence) -> list[Finding]:
     """Failures, sorted by what went wrong: how many, and the cut that holds most of them, as a narrower range.
 
-    A training counts as diverged too when its last loss is not finite, or far worse than its own first. The cut must be
+    A training counts as diverged too when its last loss is not finite, far worse than its own first, or worse than
+    chance by more than the best is better. The cut must be
     better than any cut of randomly chosen failures (p < 0.05), at least 60 % of the trials beyond it must have failed,
     and the best trial must not lie there. Failures without a cut in more than half of the trials look like a bug.
     """
@@ -39,7 +40,8 @@ def divergence(evidence: Evidence) -> list[Finding]:
     if not told:
         return []
     X = evidence.space.encode([c for _, c in told])
-    sorts = [sort_of(t, evidence.goal) for t, _ in told]
+    hopeless = _hopeless(evidence, [t for t, _ in told])
+    sorts = [sort_of(t, evidence.goal, hopeless) for t, _ in told]
     losses = [math.inf if s else t.loss(evidence.goal) for (t, _), s in zip(told, sorts, strict=True)]
     best = int(np.argmin(losses)) if math.isfinite(min(losses)) else None
     found = []
@@ -64,7 +66,16 @@ def _over(t: Trial) -> bool:
     return not t.context.final and (t.status is Status.FAILED or (bool(t.curve) and t.status is not Status.RUNNING))
 
 
-def sort_of(trial: Trial, goal: Goal) -> str:
+def _hopeless(evidence: Evidence, trials: Sequence[Trial]) -> float:
+    """The loss that is as far from chance as the best one, on the wrong side; inf where chance is not known."""
+    best = min(t.loss(evidence.goal) for t in trials)
+    if evidence.chance is None or not math.isfinite(best):
+        return math.inf
+    chance = evidence.goal.loss(evidence.chance)
+    return chance + (chance - best) if best < chance else math.inf
+
+
+def sort_of(trial: Trial, goal: Goal, hopeless: float = math.inf) -> str:
     """What went wrong: "diverged", "memory", "time" or "error"; "" for nothing, or for what the machine did."""
     if trial.status is Status.FAILED and trial.failure is not None:
         for sort, (kinds, _, _) in _SORTS.items():
@@ -74,7 +85,7 @@ def sort_of(trial: Trial, goal: Goal) -> str:
     told = [m.metrics[goal.metric] for m in trial.curve if goal.metric in m.metrics]
     if not told:
         return ""
-    if not math.isfinite(told[-1]):
+    if not math.isfinite(told[-1]) or goal.loss(told[-1]) > hopeless:
         return "diverged"
     losses = [goal.loss(v) for v in told if math.isfinite(v)]
     first, last, gained = losses[0], losses[-1], losses[0] - min(losses)

@@ -10,6 +10,7 @@ from tunebook.analysis.noise import Spread, late, within
 from tunebook.analysis.rows import tabulate
 from tunebook.diagnose._curves import contenders
 from tunebook.diagnose.base import Evidence, Finding, Severity
+from tunebook.space import Array
 
 NAME = "noise"
 FEWEST = 4
@@ -29,15 +30,22 @@ def noise(evidence: Evidence) -> list[Finding]:
         return []
     found = []
     steps = [s for s in late(best, evidence.goal.metric) if math.isfinite(s)]
-    spread = float(np.std(values, ddof=1))
+    spread = _sd(values)
     if len(steps) >= FEWEST and (sd := float(np.median(steps))) ** 2 >= RELIABLE * spread**2 > 0:
         found.append(_steps(evidence, sd, spread, tuple(t.number for t in best)))
     repeats = within([t for t in evidence.trials if t.curve], evidence.goal)
     rows = tabulate(evidence.trials, evidence.space, evidence.goal)
-    among = float(np.std(rows.loss[rows.best(len(best))], ddof=1))
+    among = _sd(rows.loss[rows.best(len(best))])
     if repeats.dof >= FEWEST_REPEATS and repeats.sd**2 >= RELIABLE * among**2 and repeats.sd > 0:
         found.append(_seeds(evidence, repeats, among, tuple(t.number for t in best)))
     return found
+
+
+def _sd(values: Array) -> float:
+    """Standard deviation; inf where its square would not fit a float."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        told = float(np.std(values, ddof=1))
+    return told if math.isfinite(told) else math.inf
 
 
 def _steps(evidence: Evidence, sd: float, spread: float, numbers: tuple[int, ...]) -> Finding:

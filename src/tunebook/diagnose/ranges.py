@@ -97,7 +97,7 @@ def _moved(parameter: Parameter, side: str, new: float, outwards: bool) -> Param
         value = _tidy(new, 2 if outwards else 3)
         if outwards:  # rounding must not carry it over a limit
             value = min(value, new) if side == "high" else max(value, new)
-    if value == old:
+    if value == old or (outwards and (value > old) != (side == "high")):
         return None
     low, high = (parameter.low, value) if side == "high" else (value, parameter.high)
     default = parameter.default
