@@ -10,6 +10,8 @@ from tunebook.learners.base import NetLearner as NetLearner
 from tunebook.learners.base import NetObjective as NetObjective
 from tunebook.learners.cnn import CnnLearner as CnnLearner
 from tunebook.learners.mlp import MlpLearner as MlpLearner
+from tunebook.training import SavedModel as SavedModel
+from tunebook.training import load_model as load_model
 
 LEARNERS: Mapping[str, type[Learner]] = {"mlp": MlpLearner, "cnn": CnnLearner}
 
