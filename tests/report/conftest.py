@@ -6,8 +6,36 @@ import numpy as np
 import pytest
 
 from tunebook.report.base import (
-    Axis, Bar, Bars, Block, Callout, Card, Cards, Code, Column, Facts, Fold, Grid, Heading, Image, Images, Items,
-    Lines, Mark, Matrix, Parallel, Points, Report, Scatter, Series, Table, code, em, facts, strong, text,
+    Axis,
+    Bar,
+    Bars,
+    Block,
+    Callout,
+    Card,
+    Cards,
+    Code,
+    Column,
+    Facts,
+    Fold,
+    Grid,
+    Heading,
+    Image,
+    Images,
+    Items,
+    Lines,
+    Mark,
+    Matrix,
+    Parallel,
+    Points,
+    Report,
+    Scatter,
+    Series,
+    Table,
+    code,
+    em,
+    facts,
+    strong,
+    text,
 )
 
 PAYLOADS = (
@@ -18,7 +46,7 @@ PAYLOADS = (
     "<img src=x onerror=window.__pwn=1>",
     "<svg onload=window.__pwn=1>",
     "<svg><script>window.__pwn=1</script></svg>",
-    "\" onmouseover=\"window.__pwn=1",
+    '" onmouseover="window.__pwn=1',
     "' onfocus='window.__pwn=1' autofocus='",
     "javascript:window.__pwn=1",
     "<iframe srcdoc='<script>parent.__pwn=1</script>'>",
@@ -60,8 +88,14 @@ def every_block(name: str) -> tuple[Block, ...]:
     axis, other = Axis(name), Axis(name, "category", categories=(name, "other"))
     table = Table((Column(name), Column(name, "code"), Column(name, "number")), [(name, name, 1.5)], name, name)
     line = Series(name, [1, 2, 3], [3, 2, 1], [2, 1, 0], [4, 3, 2], role=name)
-    lines = Lines(name, axis, axis, [line, Series("other", [1, 2, 3], [1, 2, 3], role="r", dash="dashed")],
-                  [Mark("x", 2, name)], name)
+    lines = Lines(
+        name,
+        axis,
+        axis,
+        [line, Series("other", [1, 2, 3], [1, 2, 3], role="r", dash="dashed")],
+        [Mark("x", 2, name)],
+        name,
+    )
     points = [Points(name, [name, "other"], [1, 2], [name, "b"], [1, 2]), Points("x", [name], [1], marker="star")]
     scatter = Scatter(name, other, axis, points, [], [Mark("y", 1, name)], name, name)
     bars = Bars(name, axis, [Bar(name, 1, 0.5, 2), Bar("b", -1)], name)
@@ -107,8 +141,10 @@ def hard_numbers() -> tuple[Block, ...]:
         ]
     blocks += [
         Lines("empty", Axis("x"), Axis("y"), [], empty="too few trials: 1 of 3 needed"),
-        Bars("empty", Axis("x"), [], empty="too few trials: 1 of 3 needed"), Images("none", []), Matrix("no", [], [], []),
-        Table([Column("a")], [], "empty", empty="No trial has failed."), Cards(()), Items(()), Facts(()), text(), Code(""),
+        Bars("empty", Axis("x"), [], empty="too few trials: 1 of 3 needed"), Images("none", []),
+        Matrix("no", [], [], []),
+        Table([Column("a")], [], "empty", empty="No trial has failed."), Cards(()), Items(()),
+        Facts(()), text(), Code(""),
         Scatter("two ways", Axis("a", "category"), Axis("y"), [Points("p", [None, "a", "b"], [1, nan, 2])]),
         Table([Column("n", "number")], [(10**400,), (True,), (None,), ("text",), (np.float32(0.5),), (np.int64(3),)]),
     ]  # fmt: skip
@@ -160,7 +196,8 @@ class _Job:
         off = np.log10(self.lr) + 2.2 + (self.optimizer == "sgd") * -0.6
         self.final = 0.028 + 0.05 * off**2 + 0.05 * (self.dropout - 0.25) ** 2 + 0.12 / self.filters
         self.final *= rng.lognormal(0, 0.18, trials)
-        failed = self.lr > 0.12
+        self.final[self.late] *= 0.72
+        failed = self.lr > 0.07
         self.final[failed & (rng.uniform(size=trials) < 0.6)] = np.nan
         self.final[np.flatnonzero(failed & np.isfinite(self.final))[:2]] *= 30
         self.stopped = (self.final > 0.12) & (rng.uniform(size=trials) < 0.8)
@@ -208,12 +245,13 @@ class _Job:
             facts(question="Which of seven hyperparameters matter, and in which ranges?",
                   ran="53 quasi-random configurations with successive halving, 6 to 24 epochs.",
                   learned=text(code("learning_rate"), " explains 62 % of the spread; above 0.12 training diverges."),
-                  decided=text("Narrow ", code("learning_rate"), " to [0.0008, 0.05], freeze ", code("kernel"), " at 3.")),
+                  decided=text("Narrow ", code("learning_rate"), " to [0.0008, 0.05], freeze ", code("kernel"),
+                               " at 3.")),
             Callout("bad", "9 of 11 trials with a learning_rate above 0.12 ended without a finite loss.",
                     "Cut the range at 0.12, or add warm-up.", "Training diverges"),
             self.history(),
             Heading("Slices", 2),
-            text("Each point is a trial; darker trials are later."),
+            text("Each point is a trial, the star the best; the colour tells how late a trial came."),
             Grid(self.slices(), 2),
         )  # fmt: skip
 
@@ -232,8 +270,8 @@ class _Job:
              Points("stopped early", x[cut], self.final[cut], pick(cut), marker="ring", tone="muted"),
              Points("failed", x[~done], self.final[~done], pick(~done), marker="cross", tone="bad"),
              Points("best", [self.best], [self.final[self.best]], [named[self.best]], marker="star", tone="good")],
-            [Series("best so far", x, best, step=True, tone="info")], [Mark("y", 0.1127, "baseline")],
-            note="The best value improved 9 times, last at trial 81; the model-based stage began at trial 53.",
+            [Series("best so far", x, best, step=True, tone="good")], [Mark("y", 0.1127, "baseline")],
+            note=f"The best value was found in trial {self.best}; the model-based stage began at trial 53.",
         )  # fmt: skip
 
     def slices(self) -> tuple[Scatter, ...]:
@@ -277,12 +315,29 @@ class _Job:
         )  # fmt: skip
 
     def parallel(self) -> Parallel:
-        axes = [Axis("learning_rate", "log"), Axis("optimizer", "category"), Axis("filters"), Axis("dropout"),
-                Axis("weight_decay", "log"), Axis("momentum"), Axis("loss", "log")]
-        rows = [(self.lr[i], str(self.optimizer[i]), self.filters[i], self.dropout[i], self.decay[i],
-                 None if np.isnan(self.momentum[i]) else self.momentum[i], self.final[i]) for i in range(self.n)]
+        axes = [
+            Axis("learning_rate", "log"),
+            Axis("optimizer", "category"),
+            Axis("filters"),
+            Axis("dropout"),
+            Axis("weight_decay", "log"),
+            Axis("momentum"),
+            Axis("loss", "log"),
+        ]
+        rows = [
+            (
+                self.lr[i],
+                str(self.optimizer[i]),
+                self.filters[i],
+                self.dropout[i],
+                self.decay[i],
+                None if np.isnan(self.momentum[i]) else self.momentum[i],
+                self.final[i],
+            )
+            for i in range(self.n)
+        ]
         return Parallel("Parallel coordinates", axes, rows, self.labels,
-                        note="Parameters from left to right in order of importance; the outcome is the last axis.")  # fmt: skip
+                        note="Parameters from left to right by importance; the outcome is the last axis.")  # fmt: skip
 
     def ending(self) -> tuple[Block, ...]:
         confusion = np.diag([35, 34, 35, 36, 35, 36, 36, 35, 31, 35])

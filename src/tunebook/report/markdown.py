@@ -1,135 +1,178 @@
-"""A report as markdown that GitHub and editors show: figures become small tables with a sparkline."""
+"""A report as GitHub-flavoured markdown: figures become a plot in characters and a table of what matters."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from tunebook.report._words import SIGNS, column_texts, reason_empty, summary_table, visible
+from tunebook.report._canvas import axis_title, plot
+from tunebook.report._words import column_texts, reason_empty, summary_table, visible
 from tunebook.report.base import (
     Block,
     Callout,
     Cards,
     Code,
+    Column,
     Facts,
     Figure,
     Fold,
     Grid,
     Heading,
+    Images,
     Items,
+    Lines,
     Report,
+    Scatter,
     Span,
     Table,
     Text,
 )
 
-# a character that could begin or end markup; a backslash takes it literally (CommonMark 2.4)
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&:@$])")
+_MARKS = re.compile(r"([\\`*_\[\]<>|~#&$])")
+_STARTS = re.compile(r"^(\s*)(?:([-+=])|(\d+)([.)]))")
+_SEVERITY = {"good": "Good", "info": "Note", "warn": "Warning", "bad": "Problem"}
 
 
 def render_markdown(report: Report) -> str:
-    """The report as markdown. Names that people chose are escaped: none of them can become markup or HTML."""
-    head = [f"# {escaped(report.title)}"] + ([escaped(report.subtitle)] if report.subtitle else [])
-    return "\n\n".join([*head, *_all(report.blocks)]) + "\n"
+    """The report as markdown text that shows every string exactly as it is, whatever it holds."""
+    parts = [f"# {escape(report.title)}"]
+    if report.subtitle:
+        parts.append(escape(report.subtitle))
+    parts += _blocks(report.blocks)
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def escaped(text: str) -> str:
-    """Text that reads as itself in markdown.
+def escape(text: str) -> str:
+    """Text as one line of markdown in which nothing is markup.
 
-    >>> escaped("a|b <script> `x`")
-    'a\\\\|b \\\\<script\\\\> \\\\`x\\\\`'
+    >>> print(escape("1. a|b <i> `c`"))
+    1\\. a\\|b \\<i\\> \\`c\\`
     """
-    return _MARKUP.sub(r"\\\1", visible(text))
+    line = _MARKS.sub(r"\\\1", visible(text).strip())
+    line = line.replace("://", ":\\//").replace("www.", "www\\.").replace("@", "&#64;")
+    return _STARTS.sub(lambda m: f"\\{m[2]}" if m[2] else f"{m[3]}\\{m[4]}", line)
 
 
-def code_span(text: str) -> str:
-    """Text as code: fenced by more backticks than it holds in a row; pipes are escaped for tables."""
-    shown = visible(text)
-    fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", shown)), default=0))
-    pad = " " if "`" in shown or not shown.strip() else ""
-    return f"{fence}{pad}{shown or ' '}{pad}{fence}"
+def span_code(text: str, in_table: bool = False) -> str:
+    """Text as a code span, whose fence is longer than any run of backticks inside."""
+    line = visible(text)
+    if not line.strip():
+        return escape(line)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    pad = " " if line[0] in "` " or line[-1] in "` " else ""
+    return f"{fence}{pad}{line.replace('|', chr(92) + '|') if in_table else line}{pad}{fence}"
 
 
-def _all(blocks: Sequence[Block]) -> Iterator[str]:
-    for block in blocks:
-        yield from _block(block)
+def fenced(text: str, newlines: bool = True) -> str:
+    lines = visible(text, newlines)
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", lines)), default=0))
+    return f"{fence}text\n{lines}\n{fence}"
 
 
-def _block(block: Block) -> Iterator[str]:
+def _blocks(blocks: Iterable[Block]) -> list[str]:
+    return [said for block in blocks for said in _block(block) if said]
+
+
+def _block(block: Block) -> list[str]:
     match block:
         case Heading():
-            kicker = f"{escaped(block.kicker)} · " if block.kicker else ""
-            yield f"{'#' * (block.level + 1)} {kicker}{escaped(block.title)}"
+            kicker = f"{escape(block.kicker)}: " if block.kicker else ""
+            return [f"{'#' * (block.level + 1)} {kicker}{escape(block.title)}"]
+        case Grid():
+            return _blocks(block.blocks)
+        case Fold():
+            return [f"**{escape(block.title)}**", *_blocks(block.blocks)]
+        case Table():
+            empty = reason_empty(block)
+            return [*_title(block.title), escape(empty) if empty else _table(block), *_note(block.note)]
+        case Text() | Items() | Facts() | Callout() | Cards() | Code():
+            return _prose(block)
+    return _figure(block)
+
+
+def _prose(block: Text | Items | Facts | Callout | Cards | Code) -> list[str]:
+    match block:
         case Text():
-            yield _spans(block.spans)
+            return [_spans(block.spans)]
         case Items():
             marks = (f"{i}." if block.ordered else "-" for i in range(1, len(block.items) + 1))
-            yield "\n".join(f"{mark} {_spans(item.spans)}" for mark, item in zip(marks, block.items, strict=True))
+            return ["\n".join(f"{mark} {_spans(item.spans)}" for mark, item in zip(marks, block.items, strict=True))]
         case Facts():
-            yield "\n".join(f"- **{escaped(label)}**: {_spans(said.spans)}" for label, said in block.facts)
+            return ["\n".join(f"- **{escape(label)}:** {_spans(said.spans)}" for label, said in block.facts)]
         case Callout():
-            title = f"**{escaped(block.title)}**: " if block.title else ""
-            advice = f"\n> {escaped(block.advice)}" if block.advice else ""
-            yield f"> {SIGNS[block.severity]} {title}{escaped(block.says)}{advice}"
+            lines = [
+                f"**{_SEVERITY[block.severity]}:** **{escape(block.title)}**"
+                if block.title
+                else f"**{_SEVERITY[block.severity]}**"
+            ]
+            lines += [escape(t) for t in (block.says, f"→ {block.advice}" if block.advice else "") if t]
+            return ["\n>\n".join(f"> {line}" for line in lines)]
         case Cards():
-            told = ((c.label, c.value, c.note) for c in block.cards)
-            yield "\n".join(f"- {escaped(a)}: **{escaped(b)}**" + (f" ({escaped(n)})" if n else "") for a, b, n in told)
+            cards = [(c.label, c.value, c.note) for c in block.cards]
+            return [_table(Table((Column("figure"), Column("value"), Column("")), cards))] if cards else []
         case Code():
-            yield _code(block)
-        case Table():
-            yield from _table(block)
-        case Grid():
-            yield from _all(block.blocks)
-        case Fold():
-            # no <details>: inside raw HTML the escapes of markdown would not hold
-            yield f"**{escaped(block.title)}**"
-            yield from _all(block.blocks)
-        case _:
-            yield from _figure(block)
+            return [*_title(block.title), fenced(block.text)]
 
 
 def _spans(parts: Sequence[Span]) -> str:
-    shown = {"plain": "{}", "strong": "**{}**", "em": "*{}*"}
-    return "".join(
-        code_span(s.text) if s.style == "code" else shown[s.style].format(escaped(s.text)) if s.text.strip() else s.text
-        for s in parts
-    )
+    said = ""
+    for part in parts:
+        if part.style == "code":
+            said += span_code(part.text)
+        elif part.style == "plain" or not part.text.strip():
+            said += _inline(part.text)
+        else:
+            mark = "**" if part.style == "strong" else "*"
+            said += f"{mark}{escape(part.text)}{mark}"
+    return _STARTS.sub(lambda m: f"\\{m[2]}" if m[2] else f"{m[3]}\\{m[4]}", said.strip())
 
 
-def _code(block: Code) -> str:
-    lines = visible(block.text, newlines=True)
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", lines)), default=0))
-    title = f"{escaped(block.title)}:\n\n" if block.title else ""
-    return f"{title}{fence}text\n{lines}\n{fence}"
+def _inline(text: str) -> str:
+    """Escaped text that keeps the blanks at its ends, because other spans stand beside it."""
+    inner = visible(text)
+    if not inner.strip():
+        return inner
+    head, tail = inner[: len(inner) - len(inner.lstrip())], inner[len(inner.rstrip()) :]
+    return head + escape(inner) + tail
 
 
-def _table(table: Table) -> Iterator[str]:
-    if table.title:
-        yield f"**{escaped(table.title)}**"
-    empty = reason_empty(table)
-    if empty:
-        yield f"*{escaped(empty)}*"
-        return
-    shown = [column_texts(c, [row[j] for row in table.rows]) for j, c in enumerate(table.columns)]
-    marked = set(table.marked)
+def _title(title: str) -> list[str]:
+    return [f"**{escape(title)}**"] if title.strip() else []
+
+
+def _note(note: str) -> list[str]:
+    return [escape(note)] if note else []
+
+
+def _table(table: Table) -> str:
+    texts = [column_texts(c, [row[i] for row in table.rows]) for i, c in enumerate(table.columns)]
     lines = [
-        "| " + " | ".join(escaped(c.name) for c in table.columns) + " |",
-        "|" + "|".join("--:" if c.kind == "number" else "---" for c in table.columns) + "|",
+        _row(escape(c.name) for c in table.columns),
+        _row("---:" if c.kind == "number" else "---" for c in table.columns),
     ]
     for i in range(len(table.rows)):
-        cells = (escaped(column[i]) for column in shown)
-        lines.append("| " + " | ".join(f"**{c}**" if i in marked and c.strip() else c for c in cells) + " |")
-    yield "\n".join(lines)
-    if table.note:
-        yield f"*{escaped(table.note)}*"
+        cells = [
+            span_code(texts[j][i], in_table=True) if c.kind == "code" else escape(texts[j][i])
+            for j, c in enumerate(table.columns)
+        ]
+        lines.append(_row([f"**{c}**" if c and j == 0 and i in table.marked else c for j, c in enumerate(cells)]))
+    return "\n".join(lines)
 
 
-def _figure(figure: Figure) -> Iterator[str]:
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _figure(figure: Figure) -> list[str]:
     empty = reason_empty(figure)
     if empty:
-        yield f"**{escaped(figure.title)}**"
-        yield f"*{escaped(empty)}*"
-        return
-    yield from _table(summary_table(figure))
-    if figure.note:
-        yield f"*{escaped(figure.note)}*"
+        return [*_title(figure.title), escape(empty), *_note(figure.note)]
+    drawn: list[str] = []
+    if isinstance(figure, Lines | Scatter):
+        rows = plot(figure)
+        drawn = [fenced("\n".join((axis_title(figure.y), *rows)))] if rows else []
+    if isinstance(figure, Images):
+        drawn = [escape(f"{len(figure.images)} pictures, shown in the HTML report.")]
+    else:
+        drawn.append(_table(summary_table(figure)))
+    return [*_title(figure.title), *drawn, *_note(figure.note)]

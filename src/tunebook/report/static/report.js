@@ -125,7 +125,7 @@
     const Y = scaleOf(view.full ? { ...yAxis, low: undefined, high: undefined } : yAxis, data.y, { clip: !view.full, marks: data.yMarks, count: wide ? 5 : 4 });
     const left = Math.ceil(Math.min(total * 0.3, Math.max(22, ...Y.ticks.map((t) => measure(t.text))) + 10)) + (yAxis.label ? 20 : 0);
     const right = 14, width = Math.max(40, total - left - right);
-    const X = scaleOf(xAxis, data.x, { marks: data.xMarks, count: Math.max(2, Math.min(8, Math.floor(width / 75))), pad: strip ? 0.03 : 0.01 });
+    const X = scaleOf(xAxis, data.x, { marks: data.xMarks, count: Math.max(2, Math.min(8, Math.floor(width / (xAxis.scale === "log" ? 52 : 75)))), pad: strip ? 0.03 : 0.01 });
     const band = X.category ? width * X.room : 0;
     const longest = X.category ? Math.max(0, ...X.ticks.map((t) => measure(t.text))) : 0;
     const turned = X.category && longest > band - 6;
@@ -273,7 +273,7 @@
       xMarks: marks.filter((m) => m.axis === "x").map((m) => m.at), yMarks: marks.filter((m) => m.axis === "y").map((m) => m.at),
     });
     drawMarks(at, marks);
-    const targets = [], few = shown.length <= 8;
+    const targets = [], few = shown.length <= 10;
     const cursor = sv("line", { class: "cursor", y1: 0, y2: at.height, visibility: "hidden" });
     at.plot.append(cursor);
     for (const s of shown) {
@@ -437,7 +437,7 @@
       plot.append(label(r, left - 12 - (fig.row_title ? 20 : 0), { x: -8, y: (i + 0.5) * tall, dy: "0.33em", "text-anchor": "end" }));
       values[i].forEach((v, j) => {
         const part = !finite(v) ? 0 : counts ? (sum > 0 ? v / sum : 0) : signed ? Math.abs(v) : (v - low) / span;
-        const hue = signed && v < 0 ? "k-c1" : counts && rows[i] !== columns[j] ? "k-c1" : "k-c0", share = clamp(part, 0, 1);
+        const hue = counts && v === 0 ? "k-muted" : signed && v < 0 ? "k-c1" : counts && rows[i] !== columns[j] ? "k-c1" : "k-c0", share = clamp(part, 0, 1);
         plot.append(sv("rect", { class: `rect ${hue}`, "fill-opacity": (0.05 + 0.95 * Math.sqrt(share) * (counts ? 1 : share ** 0.5)).toFixed(3), x: j * cell + 1, y: i * tall + 1, width: cell - 2, height: tall - 2, rx: 3 }));
         const dark = 0.05 + 0.95 * Math.sqrt(share) * (counts ? 1 : share ** 0.5) > 0.55, percent = `${(100 * part).toFixed(part > 0 && part < 0.1 ? 1 : 0)}%`;
         const words = finite(v) ? number(v, 2) : "–", both = counts && cell >= 40 && v > 0;
@@ -583,9 +583,10 @@
 
   const dataTable = (fig) => {
     const [head, rows] = shed(tableOf(fig)), limit = 300;
-    const body = rows.slice(0, limit).map((r) => el("tr", {}, r.map((v) => el("td", typeof v === "number" ? { class: "number" } : {}, number(v)))));
+    const numeric = head.map((_, j) => rows.some((r) => typeof r[j] === "number"));
+    const body = rows.slice(0, limit).map((r) => el("tr", {}, r.map((v, j) => el("td", numeric[j] ? { class: "number" } : {}, number(v)))));
     const cut = rows.length > limit ? el("p", { class: "said" }, `The first ${limit} of ${rows.length} rows; the CSV file has all.`) : null;
-    const kind = (j) => (rows.some((r) => typeof r[j] === "number") ? { class: "number", scope: "col" } : { scope: "col" });
+    const kind = (j) => (numeric[j] ? { class: "number", scope: "col" } : { scope: "col" });
     return [el("div", { class: "scroll", tabindex: 0 }, el("table", {}, el("thead", {}, el("tr", {}, head.map((h, j) => el("th", kind(j), h)))), el("tbody", {}, body))), cut];
   };
 
