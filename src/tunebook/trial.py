@@ -40,7 +40,12 @@ class Status(StrEnum):
     @property
     def over(self) -> bool:
         """Whether the trial will not run again by itself."""
-        return self in (Status.COMPLETED, Status.STOPPED, Status.FAILED)
+        return self in _OVER
+
+
+# an attribute of an Enum class is slow to look up: here are those that the fold and the loop need for each event
+_RUNNING, _PAUSED = Status.RUNNING, Status.PAUSED
+_OVER = (Status.COMPLETED, Status.STOPPED, Status.FAILED)
 
 
 class FailureKind(StrEnum):
@@ -397,7 +402,7 @@ class Trials(Mapping[int, Trial]):
         """Whether an event of a run still counts: of the current attempt of a running trial, and of a new step."""
         if isinstance(event, Measured | Ended):
             trial = self._trials.get(event.number)
-            if trial is None or trial.status is not Status.RUNNING or trial.attempt != event.attempt:
+            if trial is None or trial.status is not _RUNNING or trial.attempt != event.attempt:
                 return False
             return isinstance(event, Ended) or event.measurement.step > trial.step
         return True
@@ -406,7 +411,7 @@ class Trials(Mapping[int, Trial]):
         if trial.number not in self._trials:
             self._rounds.setdefault(trial.round, []).append(trial.number)
         self._trials[trial.number] = trial
-        if trial.status.over:
+        if trial.status in _OVER:
             self._unsettled.pop(trial.number, None)
         else:
             self._unsettled[trial.number] = None
@@ -471,7 +476,7 @@ class _Fold:
     def current(self, event: Measured | Ended) -> _Draft | None:
         """The running trial whose current attempt the event is of."""
         draft = self.draft(event.number)
-        counts = draft is not None and draft.status is Status.RUNNING and draft.attempt == event.attempt
+        counts = draft is not None and draft.status is _RUNNING and draft.attempt == event.attempt
         return draft if counts else None
 
     def created(self, event: Created) -> None:
@@ -482,13 +487,13 @@ class _Fold:
 
     def launched(self, event: Launched) -> None:
         draft = self.draft(event.number)
-        if draft is None or draft.status.over or event.attempt <= draft.attempt:
+        if draft is None or draft.status in _OVER or event.attempt <= draft.attempt:
             state = "no such trial" if draft is None else f"attempt {event.attempt}, {draft.status} in {draft.attempt}"
             raise _contradiction(event.number, "is launched", state, "the next attempt at a trial that is not over")
         self.trials._tick(event.at)
         if not draft.attempt:
             draft.started = event.at
-        draft.status, draft.attempt, draft.until = Status.RUNNING, event.attempt, event.until
+        draft.status, draft.attempt, draft.until = _RUNNING, event.attempt, event.until
 
     def measured(self, event: Measured) -> None:
         draft, m = self.current(event), event.measurement
@@ -498,7 +503,7 @@ class _Fold:
     def ended(self, event: Ended) -> None:
         draft = self.current(event)
         if draft is not None:
-            if not (event.status.over or event.status is Status.PAUSED):
+            if event.status not in _OVER and event.status is not _PAUSED:
                 raise _contradiction(event.number, "ends", event.status, "completed, paused, stopped or failed")
             self.trials._tick(event.at)
             draft.status, draft.failure = event.status, event.failure
