@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from tunebook.executors._common import failed
 from tunebook.executors._journal import journalled
-from tunebook.executors._wire import BROKEN, ENDED, LOG, READY, STOP, Inbox, packed
+from tunebook.executors._wire import BEGAN, BROKEN, ENDED, LOG, READY, STOP, Inbox, packed
 from tunebook.objective import Objective, Run, failure_of, play
 from tunebook.trial import Ended, Failure, FailureKind, Measured, Status
 
@@ -44,6 +44,7 @@ def main(commands: int, events: int, setup: int, life: int, driver: int) -> None
         return
     link.send(READY)
     while (run := link.next_run()) is not None:
+        link.send(BEGAN)
         ended = _perform(objective, run, link)
         link.send((ENDED, ended.status, ended.failure, ended.note, resident()))
 

@@ -17,7 +17,7 @@ from tunebook.errors import SettingError
 from tunebook.executors._common import closed, failed, positive, stopped, wall_clock, whole
 from tunebook.executors._process import Worker, words_for
 from tunebook.executors._shipping import packed_objective
-from tunebook.executors._wire import BROKEN, LOG, STOP
+from tunebook.executors._wire import BEGAN, BROKEN, LOG, STOP
 from tunebook.executors.base import Executor
 from tunebook.objective import Objective, Run, failure_of
 from tunebook.trial import Ended, Event, Failure, FailureKind, Measured, Measurement, Status
@@ -35,8 +35,8 @@ POISON = ("AcceleratorError", "CUDA error")  # after these a process cannot use 
 class _Busy:
     """A run on a worker and where it stands; ``until`` (of the monotonic clock) is when that has lasted too long.
 
-    start: the worker is loading; run; stop: it was asked to stop; late: it was asked to because its time is up; dumped:
-    it did not, and writes its stacks.
+    start: the worker is loading, or has not taken the run up yet; run; stop: it was asked to stop; late: it was asked
+    to because its time is up; dumped: it did not, and writes its stacks.
     """
 
     run: Run
@@ -81,9 +81,10 @@ class LocalExecutor(Executor):
         self._growth = GROWTH if limit is None else min(GROWTH, limit // 4)
         self._grace, self._recycle_after = positive(grace, "grace"), whole(recycle_after, "recycle_after")
         packed = packed_objective(objective, limit)
-        self._setup = tempfile.TemporaryFile()  # noqa: SIM115  (each worker inherits it)
-        self._setup.write(packed)
-        self._setup.flush()
+        with tempfile.TemporaryFile() as file:  # without a name: nothing is left behind, and nobody else reads it
+            file.write(packed)
+            file.flush()
+            self._setup = os.dup(file.fileno())
         self._clock = wall_clock()
         self._selector = selectors.DefaultSelector()
         self._queue: deque[Run] = deque()
@@ -93,7 +94,7 @@ class LocalExecutor(Executor):
         self._busy: dict[Worker, _Busy] = {}
         self._leaving: dict[Worker, float] = {}
         self._closed = False
-        self._finalizer = weakref.finalize(self, _kill_all, self._workers, os.getpid())
+        self._release = weakref.finalize(self, _release, self._workers, self._setup, os.getpid())
 
     def submit(self, run: Run) -> None:
         """Start a run, or queue it until a worker is free. Raises SettingError after ``close``."""
@@ -147,9 +148,8 @@ class LocalExecutor(Executor):
         for worker in list(self._workers):
             self._bury(worker)
         self._events.clear()
-        self._finalizer.detach()
         self._selector.close()
-        self._setup.close()
+        self._release()
 
     # runs and workers
 
@@ -163,8 +163,8 @@ class LocalExecutor(Executor):
                 kind = failure.kind if failure.kind is FailureKind.STORAGE else FailureKind.WORKER_LOST
                 self._end(failed(run, kind, f"no worker could be started: {failure.message}"))
                 continue
-            busy = self._busy[worker] = _Busy(run)
-            busy.enter(*(("run", self._time_limit) if worker.ready else ("start", START_LIMIT)))
+            self._busy[worker] = _Busy(run)
+            self._busy[worker].enter("start", START_LIMIT)
 
     def _worker_for(self, run: Run) -> Worker:
         """A worker that was given the run: an idle one, or a new one. Raises OSError."""
@@ -174,7 +174,7 @@ class LocalExecutor(Executor):
                 return worker
             self._bury(worker)
         run.folder.mkdir(parents=True, exist_ok=True)
-        worker = Worker(self._setup.fileno(), run.folder / LOG)
+        worker = Worker(self._setup, run.folder / LOG)
         self._workers.add(worker)
         for fd in (worker.events, worker.sentinel):
             if fd is not None:
@@ -201,13 +201,12 @@ class LocalExecutor(Executor):
                 continue
             if isinstance(message[0], int):
                 self._events.append(Measured(busy.run.trial, busy.run.attempt, Measurement(*message)))
+            elif message == BEGAN:
+                busy.enter(*(("stop", self._grace) if busy.asked else ("run", self._time_limit)))
             elif message[0] == BROKEN:
                 self._broken(worker, message[1])
             else:
                 self._ended(worker, *message[1:])
-        busy = self._busy.get(worker)
-        if busy is not None and worker.ready and busy.where == "start":
-            busy.enter(*(("stop", self._grace) if busy.asked else ("run", self._time_limit)))
 
     def _ended(self, worker: Worker, status: Status, failure: Failure | None, note: str, resident: int) -> None:
         busy = self._busy.pop(worker)
@@ -217,7 +216,7 @@ class LocalExecutor(Executor):
         self._end(ended)
         worker.runs += 1
         worker.usual = worker.usual or resident
-        if worker.runs >= self._recycle_after or resident - worker.usual > self._growth or _poisoned(failure):
+        if worker.runs >= self._recycle_after or resident - worker.usual > self._growth or _last(failure):
             self._dismiss(worker)
         else:
             self._idle.append(worker)
@@ -269,7 +268,11 @@ class LocalExecutor(Executor):
         self._leaving.pop(worker, None)
         if worker in self._idle:
             self._idle.remove(worker)
-        if busy is not None:
+        if busy is None:
+            return
+        if busy.where == "start" and worker.ready and not busy.asked:
+            self._queue.appendleft(busy.run)  # it died idle, and this run was given to it a moment too late
+        else:
             self._end(self._lost(busy, code))
 
     def _lost(self, busy: _Busy, code: int) -> Ended:
@@ -290,12 +293,12 @@ class LocalExecutor(Executor):
         return failed(busy.run, FailureKind.TIMEOUT, message, str(log) if log.exists() else "", _tail(log))
 
 
-def _poisoned(failure: Failure | None) -> bool:
-    """Whether a process in which this happened should not be used again."""
+def _last(failure: Failure | None) -> bool:
+    """Whether a process in which this happened should not, or will not, take another run."""
     if failure is None:
         return False
-    out_of_memory = failure.kind in (FailureKind.OOM_CPU, FailureKind.OOM_GPU)
-    return out_of_memory or any(sign in failure.message for sign in POISON)
+    ends = failure.kind in (FailureKind.OOM_CPU, FailureKind.OOM_GPU, FailureKind.PREEMPTED)
+    return ends or any(sign in failure.message for sign in POISON)
 
 
 def _tail(log: Path) -> str:
@@ -307,8 +310,9 @@ def _tail(log: Path) -> str:
         return file.read().decode(errors="replace")
 
 
-def _kill_all(workers: set[Worker], driver: int) -> None:
-    """For executors that nobody closed. Forks of the driver inherit this, and must not use it."""
+def _release(workers: set[Worker], setup: int, driver: int) -> None:
+    """Free everything, also of executors that nobody closed. Forks of the driver inherit this, and must not use it."""
     if os.getpid() == driver:
         for worker in workers:
             worker.reap()
+        os.close(setup)
