@@ -152,6 +152,11 @@ def hard_numbers() -> tuple[Block, ...]:
 
 
 @pytest.fixture
+def payloads() -> tuple[str, ...]:
+    return PAYLOADS
+
+
+@pytest.fixture
 def hostile() -> Report:
     blocks = [block for name in PAYLOADS for block in every_block(name)]
     return Report("".join(PAYLOADS), blocks, PAYLOADS[0])

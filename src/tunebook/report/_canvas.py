@@ -46,7 +46,7 @@ class _Range:
     def ends(self) -> tuple[str, str]:
         if self.names:
             return visible(self.names[0]), visible(self.names[-1])
-        low, high = (10**v if self.axis.scale == "log" else v for v in (self.low, self.high))
+        low, high = (10.0 ** min(v, 308.25) if self.axis.scale == "log" else v for v in (self.low, self.high))
         return number(low, 3), number(high, 3)
 
 

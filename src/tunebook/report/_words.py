@@ -95,10 +95,10 @@ def _decimals(column: Column, cells: Sequence[Cell]) -> int | None:
     if column.kind != "number":
         return None
     numbers = [abs(c) for c in cells if is_number(c) and math.isfinite(c)]
-    sizes = [n for n in numbers if n > 0]
-    if not sizes or all(n == int(n) for n in numbers) or max(sizes) / min(sizes) >= 1000:
+    sizes = sorted(n for n in numbers if n > 0)
+    if not sizes or all(n == int(n) for n in numbers) or sizes[-1] / sizes[0] >= 1000:
         return None
-    decimals = column.digits - 1 - math.floor(math.log10(max(sizes)))
+    decimals = column.digits - 1 - math.floor(math.log10(sizes[len(sizes) // 2]))
     return max(0, decimals) if decimals <= column.digits + 2 else None
 
 
@@ -120,7 +120,7 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     if len(values) > width:
         cuts = [round(i * len(values) / width) for i in range(width + 1)]
         parts = [[v for v in values[a:b] if math.isfinite(v)] for a, b in itertools.pairwise(cuts)]
-        values = [sum(p) / len(p) if p else math.nan for p in parts]
+        values = [sum(v / len(p) for v in p) if p else math.nan for p in parts]
     finite = [v for v in values if math.isfinite(v)]
     if not finite:
         return ""
@@ -128,7 +128,7 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     span = high / 2 - low / 2  # halves, so that the widest range of doubles does not overflow
     top = len(SPARKS) - 1
     return "".join(
-        " " if not math.isfinite(v) else SPARKS[round(top * (v / 2 - low / 2) / span) if span > 0 else 0]
+        " " if not math.isfinite(v) else SPARKS[round(top * ((v / 2 - low / 2) / span)) if span > 0 else 0]
         for v in values
     )
 
@@ -161,11 +161,11 @@ def series_name(series: Series) -> str:
     return visible(f"{series.name} · {series.role}" if series.role else series.name)
 
 
-def summary_table(figure: Figure) -> Table:
-    """The figure told in a few rows, for media that cannot draw it."""
+def summary_table(figure: Figure, sparks: bool = True) -> Table:
+    """The figure told in a few rows, for media that cannot draw it; ``sparks``: with a small drawing of each line."""
     match figure:
         case Lines():
-            return _summary_of_lines(figure.title, figure.series)
+            return _summary_of_lines(figure, sparks)
         case Scatter():
             return _summary_of_scatter(figure)
         case Bars():
@@ -189,14 +189,16 @@ def _number_columns(names: Sequence[str]) -> list[Column]:
     return [Column(names[0]), *(Column(name, "number") for name in names[1:])]
 
 
-def _summary_of_lines(title: str, series: Sequence[Series]) -> Table:
+def _summary_of_lines(figure: Lines, sparks: bool) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    for s in series:
+    for s in figure.series:
         finite = numbers_of(s.y)
         ends = (s.y[0], min(finite), max(finite), s.y[-1]) if finite else (None, None, None, None)
-        rows.append((series_name(s), sparkline(s.y, 24), *ends))
-    columns = (Column("series"), Column("shape"), *(Column(n, "number") for n in ("first", "least", "most", "last")))
-    return Table(columns, rows, title)
+        shape = (sparkline(s.y, 24),) if sparks else ()
+        rows.append((series_name(s), *shape, *ends))
+    ends_of = [Column(name, "number") for name in ("first", "least", "most", "last")]
+    columns = [Column("series"), *([Column("shape")] if sparks else []), *ends_of]
+    return Table(columns, rows, figure.title)
 
 
 def _summary_of_scatter(figure: Scatter) -> Table:

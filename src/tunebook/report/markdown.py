@@ -29,7 +29,7 @@ from tunebook.report.base import (
 )
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|~#&$])")
-_STARTS = re.compile(r"^(\s*)(?:([-+=])|(\d+)([.)]))")
+_STARTS = re.compile(r"^(\d*)(?:(?<=\d)([.)])(?=\s|$)|(?<!\d)([-+](?=[-\s]|$)|=))")
 _SEVERITY = {"good": "Good", "info": "Note", "warn": "Warning", "bad": "Problem"}
 
 
@@ -50,7 +50,11 @@ def escape(text: str) -> str:
     """
     line = _MARKS.sub(r"\\\1", visible(text).strip())
     line = line.replace("://", ":\\//").replace("www.", "www\\.").replace("@", "&#64;")
-    return _STARTS.sub(lambda m: f"\\{m[2]}" if m[2] else f"{m[3]}\\{m[4]}", line)
+    return _STARTS.sub(_escape_start, line)
+
+
+def _escape_start(found: re.Match[str]) -> str:
+    return f"{found[1]}\\{found[2] or found[3]}"
 
 
 def span_code(text: str, in_table: bool = False) -> str:
@@ -64,7 +68,7 @@ def span_code(text: str, in_table: bool = False) -> str:
 
 
 def fenced(text: str, newlines: bool = True) -> str:
-    lines = visible(text, newlines)
+    lines = visible(text, newlines).rstrip("\n")
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", lines)), default=0))
     return f"{fence}text\n{lines}\n{fence}"
 
@@ -124,7 +128,7 @@ def _spans(parts: Sequence[Span]) -> str:
         else:
             mark = "**" if part.style == "strong" else "*"
             said += f"{mark}{escape(part.text)}{mark}"
-    return _STARTS.sub(lambda m: f"\\{m[2]}" if m[2] else f"{m[3]}\\{m[4]}", said.strip())
+    return _STARTS.sub(_escape_start, said.strip())
 
 
 def _inline(text: str) -> str:

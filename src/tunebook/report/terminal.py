@@ -67,10 +67,10 @@ class _Terminal:
         shown = visible(said, newlines)
         if not self.unicode:
             shown = shown.encode("ascii", "backslashreplace").decode()
-        return RichText(shown, style)
+        return RichText(shown, style, overflow="fold")
 
     def spans(self, parts: Sequence[Span]) -> RichText:
-        return RichText().join(self.text(p.text, _SPAN_STYLES[p.style]) for p in parts)
+        return RichText(overflow="fold").join(self.text(p.text, _SPAN_STYLES[p.style]) for p in parts)
 
     def block(self, block: Block) -> None:
         match block:
@@ -94,12 +94,8 @@ class _Terminal:
 
     def heading(self, block: Heading) -> None:
         title = self.text(f"{block.kicker}: {block.title}" if block.kicker else block.title, "bold")
-        self.show(RichText())
-        self.show(
-            Rule(title, align="left", style="dim", characters="─" if self.unicode else "-")
-            if block.level == 1
-            else title
-        )
+        ruled = block.level == 1 and self.unicode
+        self.show(RichText(), Rule(title, align="left", style="dim") if ruled else title)
 
     def prose(self, block: Text | Items | Facts | Callout | Cards | Code) -> None:
         match block:
@@ -134,12 +130,14 @@ class _Terminal:
         self.show(RichText(), Group(*lines))
 
     def cards(self, block: Cards) -> None:
+        if not self.unicode:
+            self.show(*(self.text(f"{c.label}: {c.value} {c.note}".strip()) for c in block.cards))
+            return
         shown = [
             Panel(
                 Group(self.text(c.value, f"bold {_TONES[c.tone]}".strip()), self.text(c.note, "dim")),
                 title=self.text(c.label),
                 title_align="left",
-                box=box.ROUNDED if self.unicode else box.ASCII,
                 border_style="dim",
             )
             for c in block.cards
@@ -180,7 +178,7 @@ class _Terminal:
                 rows = [axis_title(figure.y), *plot(figure, min(76, self.width - 4), 10)]
                 parts += [RichText(row, no_wrap=True, overflow="crop") for row in rows]
             if not (isinstance(figure, Scatter) and self.unicode and len(figure.points) < 3):
-                summary = summary_table(figure)
+                summary = summary_table(figure, sparks=self.unicode)
                 parts += self.table(Table(summary.columns, summary.rows))
         parts += [self.text(figure.note, "dim")] if figure.note else []
         self.show(*parts)
@@ -191,7 +189,7 @@ class _Terminal:
         grid = RichTable.grid(padding=(0, 1))
         for bar in figure.bars:
             finite = abs(bar.value) <= most
-            length = round(width * abs(bar.value) / most) if finite else 0
+            length = round(width * (abs(bar.value) / most)) if finite else 0
             mark = ("█" if self.unicode else "#") if bar.value >= 0 else ("░" if self.unicode else "-")
             interval = "" if bar.low is None or bar.high is None else f"{number(bar.low, 3)} to {number(bar.high, 3)}"
             grid.add_row(
