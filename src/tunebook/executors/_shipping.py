@@ -131,8 +131,9 @@ def _parts(value: object) -> Iterator[tuple[str, object]]:
         for name in sorted(_global_names(value.__code__) & value.__globals__.keys()):
             if not isinstance(value.__globals__[name], ModuleType):
                 yield f"global {name!r}", value.__globals__[name]
-        defaults = [*enumerate(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).items()]
-        yield from ((f"default {key!r}", part) for key, part in defaults)
+        names, given = value.__code__.co_varnames[: value.__code__.co_argcount], value.__defaults__ or ()
+        defaults = [*zip(names[len(names) - len(given) :], given, strict=True), *(value.__kwdefaults__ or {}).items()]
+        yield from ((f"default of {key!r}", part) for key, part in defaults)
     elif isinstance(value, functools.partial):
         yield "its function", value.func
         yield from ((f"argument {key!r}", part) for key, part in [*enumerate(value.args), *value.keywords.items()])
