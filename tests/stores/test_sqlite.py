@@ -65,6 +65,18 @@ def test_odd_urls_are_refused(url: str) -> None:
     assert "canary-7" not in str(told.value)
 
 
+def test_each_batch_may_wait_for_the_disk(path: Path) -> None:
+    for url, level in ((f"sqlite:///{path}", 1), (f"sqlite:///{path}?synchronous=full", 2)):
+        store = SqlStore(url, "a")
+        with store.claim():
+            assert store._held is not None
+            assert store._held.connection is not None
+            assert store._held.connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == level
+    for odd in ("synchronous=off", "mode=rw"):
+        with pytest.raises(SettingError, match="option that is not known"):
+            SqlStore(f"sqlite:///{path}?{odd}", "a")
+
+
 @pytest.mark.parametrize("study", ["", "a\nb", "x" * 257, 7])
 def test_odd_names_are_refused(path: Path, study: str) -> None:
     with pytest.raises(SettingError, match="short printable text"):

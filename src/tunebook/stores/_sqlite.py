@@ -28,12 +28,16 @@ CHECKPOINT_BYTES: Final = 8 << 20
 
 
 class SqliteDatabase(Database):
-    """A file. WAL, so that readers and the writer do not wait for each other; ``patience`` in seconds for its locks."""
+    """A file. WAL, so that readers and the writer do not wait for each other; ``patience`` in seconds for its locks.
+
+    ``synchronous`` as in SQLite: NORMAL survives every death of a process, FULL the last second before a power cut too.
+    """
 
     events_as_bytes = literal_column("CAST(events AS BLOB)")
 
-    def __init__(self, path: Path, patience: float) -> None:
+    def __init__(self, path: Path, patience: float, synchronous: str = "NORMAL") -> None:
         self.path, self.patience, self.shown = path, patience, str(path)
+        self._synchronous = synchronous
         self._unchecked = 0
         self._writers = _engine(lambda: self._connect("rwc"))
         self._readers = _engine(lambda: self._connect("ro"))
@@ -72,7 +76,7 @@ class SqliteDatabase(Database):
         try:
             raw.execute("PRAGMA foreign_keys=ON")
             if mode != "ro":
-                raw.execute("PRAGMA synchronous=NORMAL")
+                raw.execute(f"PRAGMA synchronous={self._synchronous}")
                 # before 3.51.3 a checkpoint beside a commit can lose it: ours runs with the writer's lock, in wrote()
                 raw.execute("PRAGMA wal_autocheckpoint=0")
         except BaseException:

@@ -53,6 +53,8 @@ class SqlStore(Store):
     """The record of the study called ``study`` in the book at ``url``.
 
     ``url`` is a path, or a URL of SQLite (``sqlite:///runs/book.db``) or PostgreSQL (``postgresql://user@host/name``).
+    A SQLite file loses nothing when a process dies, and after a power cut perhaps the last moment, never its order;
+    ``?synchronous=full`` waits for the disk at each batch.
     ``patience`` is how many seconds locks and a server that is away are waited for. Nothing is opened or made before
     the first use, and only ``claim`` and ``append`` make anything.
     """
@@ -377,7 +379,11 @@ def _database(url: str | Path, patience: float) -> Database:
         raise SettingError("the URL of the book cannot be read", where="storage", expected=_URLS) from bad
     kind = parsed.get_backend_name() if parsed.drivername != "postgres" else "postgresql"
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        return SqliteDatabase(Path(str(parsed.database)), patience)
+        how = str(parsed.query.get("synchronous", "normal")).upper()
+        if how not in ("NORMAL", "FULL") or set(parsed.query) - {"synchronous"}:
+            raise SettingError("the URL has an option that is not known", where="storage", got=str(dict(parsed.query)),
+                               expected="?synchronous=full, or none", fix=f"sqlite:///{parsed.database}")  # fmt: skip
+        return SqliteDatabase(Path(str(parsed.database)), patience, how)
     if kind == "postgresql":
         return PostgresDatabase(parsed)
     raise SettingError(
