@@ -18,8 +18,8 @@ LADDER = (  # lowest row first
     ("samplers", "schedulers", "stores", "executors/base", "analysis"),
     ("diagnose", "ensembles"),
     ("executors", "training", "playbook"),
-    ("study", "report", "learners"),
-    ("interop", "progress", "settings", "record", "origin"),
+    ("study", "report", "learners", "record"),
+    ("interop", "progress", "settings", "story", "origin"),
     ("jobs",),
     ("cli", "web", "testing"),
     (ROOT,),
@@ -114,9 +114,9 @@ def test_a_wrong_import_is_found(path: str, source: str) -> None:
         ("diagnose/base.py", "from tunebook.executors import base"),
         ("training/models/cnn.py", "import torch\nfrom ..loop import train\nfrom ...data import Split"),
         ("playbook/explore.py", "from tunebook.samplers.quasi import Sobol"),
-        ("cli/main.py", "from tunebook.tune import tune"),
+        ("cli/main.py", "from tunebook.jobs import tune"),
         ("web/app.py", "from starlette.routing import Route"),
-        ("__init__.py", "from .tune import tune as tune"),
+        ("__init__.py", "from .jobs import tune as tune"),
     ],
 )
 def test_a_right_import_passes(path: str, source: str) -> None:

@@ -8,7 +8,6 @@ The same call on the same folder takes a study up where it is: nothing is lost, 
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 import threading
@@ -27,14 +26,15 @@ from tunebook.objective import Objective
 from tunebook.origin import origin, without_password
 from tunebook.playbook import Base, Chapter, Confirm, Finalize, Round, play
 from tunebook.progress import Progress
-from tunebook.record import PLAN, RESULT, TEST, base_of, look_of, model_of, plan_of, stages, store_of, story_of
+from tunebook.record import JOB, PLAN, RESULT, RUNS, TEST, Record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import TestLook, study_report
 from tunebook.samplers import GridSampler, QuasiSampler, RandomSampler, Sampler, TPESampler
 from tunebook.schedulers import AshaScheduler, FullScheduler, HalvingScheduler, Scheduler
-from tunebook.settings import RUNS, Options, Settings, settings_of
+from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
+from tunebook.story import base_of, look_of, model_of, plan_of, stages, story_of
 from tunebook.study import Interrupted, Search, Study
 from tunebook.trial import Goal, Trials
 
@@ -130,7 +130,10 @@ def tune_model(
         trained = model_of(study.folder, told)
         if trained is not None and look_of(study.trials.notes.get(TEST), trained) is None:
             lock = LockedTest(dataset, parts, study.look, len(study.trials.looks))
-            inputs, targets = lock.look("final evaluation of the trained model")
+            # a second look happens when the first one's result was lost with the driver, or the study was extended
+            # after it; it is counted, and the report says so
+            reason = "again, for another final model" if TEST in study.trials.notes else "final evaluation"
+            inputs, targets = lock.look(reason, again=lock.looks > 0)
             look = _measured(trained, inputs, targets, dataset.task)
             study.note(TEST, {**asdict(look), "trial": told[-1].conclusion.figures["trial"]})
         return _finish(told, study, goal)
@@ -153,8 +156,8 @@ def _opened(objective: Objective, settings: Settings, about: Mapping[str, Any]) 
         if listener is None and not settings.quiet:
             listener = stack.enter_context(Progress(settings.trials))
         study = stack.enter_context(Study(store, folder, executor, seed=settings.seed, listener=listener))
-        if "job" not in study.trials.notes:
-            study.note("job", {**about, "settings": _told(settings), **origin(settings.command)})
+        if JOB not in study.trials.notes:
+            study.note(JOB, {**about, "settings": _told(settings), **origin(settings.command)})
         yield study
 
 
@@ -198,12 +201,6 @@ def _leaving_well(folder: Path) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-def resume_command(folder: Path) -> str:
-    """What to type, here, to take up the study in a folder."""
-    usual = folder.absolute().parent == Path(RUNS).absolute()
-    return "tunebook resume " + shlex.quote(folder.name if usual else str(folder))
 
 
 def open_study(space: Space, goal: Goal, *, sampler: str = "tpe", steps: int = 1, seed: int = 0,
@@ -295,7 +292,7 @@ def _finish(chapters: Sequence[Chapter], study: Study, goal: Goal) -> Result:
     told = {"trials": len(study.trials), "config": dict(base.config), "adopted": base.adopted}
     if study.trials.notes.get(RESULT) != told:
         study.note(RESULT, told)
-    story = story_of(folder, study.trials, chapters, base)
+    story = story_of(Record(folder, study.trials), chapters, base)
     report = study_report(story)
     (folder / "report.html").write_text(render_html(report), encoding="utf-8")
     (folder / "report.md").write_text(render_markdown(report), encoding="utf-8")
@@ -309,7 +306,7 @@ def _name(objective: Objective) -> str:
 
 
 def _same_data(study: Study, fingerprint: str) -> None:
-    before = study.trials.notes["job"].get("fingerprint")
+    before = study.trials.notes[JOB].get("fingerprint")
     if before != fingerprint:
         raise StudyMismatch("the data is not what this study was started with", where=str(study.folder),
                             got=fingerprint[:12], expected=str(before)[:12],
@@ -333,7 +330,7 @@ def _measured(folder: Path, inputs: Any, targets: Any, task: str) -> TestLook:
 
     model = load_model(folder)
     if task == "regression":
-        values = model.predict_values(inputs)
+        values = model.predict(inputs)
         metrics = {n: _with_interval(METRICS[n], targets, values, bootstrap_interval) for n in ("rmse", "mae", "r2")}
         return TestLook(metrics, len(targets))
     probabilities = model.predict_proba(inputs)
@@ -341,8 +338,8 @@ def _measured(folder: Path, inputs: Any, targets: Any, task: str) -> TestLook:
     right = int((labels == targets).sum())
     metrics = {"accuracy": (right / len(targets), *wilson(right, len(targets)))}
     metrics["log_loss"] = _with_interval(METRICS["log_loss"], targets, probabilities, bootstrap_interval)
-    matrix = confusion_matrix(targets, labels, len(model.classes))
-    return TestLook(metrics, len(targets), model.classes, tuple(tuple(int(v) for v in row) for row in matrix))
+    matrix = confusion_matrix(targets, labels, len(model.card.classes))
+    return TestLook(metrics, len(targets), model.card.classes, tuple(tuple(int(v) for v in row) for row in matrix))
 
 
 def _with_interval(

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from tunebook.errors import SettingError, nearest
+from tunebook.record import RUNS
 from tunebook.study import Listener
 
-RUNS = "tunebook-runs"
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit})?" for unit in _UNITS))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,21 +9,12 @@ from tunebook.analysis.compare import mean_interval
 from tunebook.cli.words import cell, clean, table
 from tunebook.record import Record
 from tunebook.report.study import Story
-from tunebook.trial import Goal, Trial, Trials
 
 
-def best_observed(trials: Trials, goal: Goal | None) -> Trial | None:
-    """The trial with the best single value; None without one."""
-    if goal is None:
-        return None
-    told = [t for t in trials.values() if not t.context.final and math.isfinite(t.loss(goal))]
-    return min(told, key=lambda t: t.loss(goal), default=None)
-
-
-def answer_of(record: Record) -> dict[str, Any]:
+def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
     """What to use, as plain JSON; ``config`` is None when nothing succeeded."""
-    story, goal = record.story, record.goal
-    best = best_observed(record.trials, goal)
+    goal = record.goal
+    best = record.best
     told: dict[str, Any] = {
         "study": record.name,
         "finished": record.finished,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunebook.cli.job import RESOLVED, read_file
+from tunebook.cli.files import RESOLVED, read_data
 from tunebook.errors import SettingError, StudyNotFound, nearest
-from tunebook.record import BOOK
-from tunebook.settings import RUNS
+from tunebook.record import BOOK, RUNS, Record, read_record
 
 
 @dataclass(frozen=True)
@@ -52,5 +51,11 @@ def place_of(name: str, store: str | None) -> Place:
     folder = found(name)
     if (folder / BOOK).exists():
         return Place(folder)
-    told = read_file(folder / RESOLVED).get("store")
+    told = read_data(folder / RESOLVED, "job file").get("store")
     return Place(folder, str(told) if told is not None else None)
+
+
+def read(name: str, store: str | None) -> Record:
+    """A study by its name. Raises StoreError and StudyNotFound."""
+    place = place_of(name, store)
+    return read_record(place.folder, place.store)

@@ -13,17 +13,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
+from tunebook.cli.files import RESOLVED, read_data
 from tunebook.cli.toml import to_toml
 from tunebook.errors import Problem, SettingError, nearest
 from tunebook.origin import without_password
-from tunebook.settings import RUNS, Settings
+from tunebook.record import RUNS
+from tunebook.settings import Settings
 from tunebook.space import Space
-from tunebook.space.read import read_toml
 
-RESOLVED = "config.resolved.toml"
 PREFIX = "TUNEBOOK_"
 INTERNAL = ("TUNEBOOK_FAULTS",)  # not settings: of tests
-LARGEST = 1 << 20  # bytes of a file
 TRIALS = 50
 MODEL_STEPS = 27
 
@@ -74,7 +73,7 @@ def resolve(flags: Mapping[str, Any], file: Path | None, changes: Sequence[str],
     told: dict[str, Any] = {}
     places: dict[str, str] = {}
     for source, place in (
-        (read_file(file) if file else {}, lambda k: f"{file}: {k}"),
+        (read_data(file, "job file") if file else {}, lambda k: f"{file}: {k}"),
         (environment(os.environ), lambda k: PREFIX + k.upper()),
         (given, lambda k: "--" + k.replace("_", "-")),
     ):
@@ -136,46 +135,6 @@ def _problem(error: Mapping[str, Any], places: Mapping[str, str]) -> Problem:
 
 
 # sources
-
-
-def read_text(path: Path, what: str) -> str:
-    """The text of a file. Raises SettingError for one that is missing, a folder, empty, too large or no text."""
-
-    def problem(says: str, code: str, **more: str) -> SettingError:
-        return SettingError(says, where=str(path), code=code, **more)
-
-    if path.is_dir():
-        raise problem(f"a {what} is a file, this is a folder", "CONFIG-034")
-    if not path.exists():
-        near = [p.name for p in sorted(path.absolute().parent.glob("*.*"))] if path.absolute().parent.is_dir() else []
-        raise problem("there is no such file", "CONFIG-033", expected=nearest(path.name, near[:20]) if near else what)
-    try:
-        if path.stat().st_size > LARGEST:
-            raise problem(f"the file is too large for a {what}", "CONFIG-040", expected="at most 1 MB")
-        data = path.read_bytes()
-    except OSError as error:
-        raise problem("the file cannot be read", "CONFIG-033", got=str(error.strerror)) from error
-    if not data.strip():
-        raise problem("the file is empty", "CONFIG-035", expected=what)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as bad:
-        raise problem("the file is not UTF-8 text", "CONFIG-038", got=f"byte {data[bad.start]:#04x} at {bad.start}",
-                      fix="save it as UTF-8") from None  # fmt: skip
-
-
-def read_data(path: Path, what: str) -> dict[str, Any]:
-    """A TOML file. Raises SettingError."""
-    if path.suffix.lower() in (".yaml", ".yml", ".json"):
-        raise SettingError(f"a {what} is written in TOML", where=str(path), got=path.suffix,
-                           fix="lr = { type = 'float', low = 1e-4, high = 0.1, log = true }",
-                           code="CONFIG-037")  # fmt: skip
-    return read_toml(read_text(path, what), str(path))
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """The keys of a job file."""
-    return read_data(path, "job file")
 
 
 def read_space(path: Path) -> dict[str, Any]:
@@ -270,6 +229,6 @@ def write_resolved(job: Job, folder: Path) -> None:
 def read_resolved(folder: Path) -> Job:
     """The job of a folder, for its working directory. Raises SettingError."""
     path = folder / RESOLVED
-    told = read_file(path)
+    told = read_data(path, "job file")
     cwd = (path.parent / told.get("cwd", ".")).resolve()
     return checked({**told, "cwd": str(cwd), "folder": str(folder.absolute())}, {k: f"{path}: {k}" for k in told})

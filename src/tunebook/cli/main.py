@@ -15,7 +15,9 @@ from tunebook.cli.words import complain
 from tunebook.errors import Problem, SettingError, TunebookError, nearest
 
 INTERNAL, STORAGE, INTERRUPTED = 1, 74, 130
-_MISUSE: type[Exception] = typer.BadParameter.__mro__[2]  # the base of typer's usage errors, which it exports under no name
+_MISUSE: type[Exception] = typer.BadParameter.__mro__[
+    2
+]  # the base of typer's usage errors, which it exports under no name
 
 app = typer.Typer(
     name="tunebook",
@@ -166,7 +168,7 @@ def list_(
     json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """The studies in a folder: status, trials, best value, last activity."""
-    from tunebook.cli.show import list_studies  # noqa: PLC0415
+    from tunebook.cli.listing import list_studies  # noqa: PLC0415
 
     return list_studies(root, json)
 
@@ -211,7 +213,7 @@ def export(
 ) -> int:  # fmt: skip
     """All trials of a study as CSV or JSON."""
     from tunebook.cli.export import What  # noqa: PLC0415
-    from tunebook.cli.show import export  # noqa: PLC0415
+    from tunebook.cli.listing import export  # noqa: PLC0415
 
     return export(name, store, format, What(curves, not no_times), output)
 

@@ -14,14 +14,16 @@ from types import FrameType
 from typing import Any
 
 from tunebook.cli.answer import answer_of
+from tunebook.cli.files import RESOLVED
 from tunebook.cli.find import found
-from tunebook.cli.job import RESOLVED, Job, folder_of, read_resolved, unknown_variables, write_resolved
+from tunebook.cli.job import Job, folder_of, read_resolved, unknown_variables, write_resolved
 from tunebook.cli.objectives import objective_named, study_name
 from tunebook.cli.words import as_json, say, tell
 from tunebook.errors import SettingError, StudyNotFound
 from tunebook.jobs import Result, made, tune, tune_model
 from tunebook.metrics import METRICS
-from tunebook.record import BOOK, Record, read_study, story_of
+from tunebook.record import BOOK, Record, read_record
+from tunebook.story import story_of
 from tunebook.trial import Direction, Goal
 
 NO_SUCCESS = 3
@@ -74,8 +76,8 @@ def goal_of(job: Job) -> Goal | None:
 
 def _told(result: Result) -> dict[str, Any]:
     """What a run gives, as plain JSON."""
-    story = story_of(result.folder, result.trials, result.chapters, result.chapters[-1].conclusion.base)
-    told = answer_of(Record(result.folder.name, result.trials, result.goal, story))
+    record = Record(result.folder, result.trials)
+    told = answer_of(record, story_of(record, result.chapters, result.chapters[-1].conclusion.base))
     return {**told, "trials": len(result.trials), "folder": str(result.folder), "report": str(result.report)}
 
 
@@ -108,7 +110,7 @@ def resume(name: str, changes: dict[str, Any], ways: Ways) -> int:
 
 def _again(folder: Path) -> int:
     """Run the command that the record holds once more, in its folder."""
-    job = read_study(folder, conclude=False).trials.notes.get("job", {})
+    job = read_record(folder).trials.notes.get("job", {})
     if not job.get("argv"):
         raise StudyNotFound("the record does not hold the command that started the study", where=str(folder / BOOK),
                             fix="run the script again: it takes the study up", code="STORE-079")  # fmt: skip
