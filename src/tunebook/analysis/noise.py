@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from tunebook.analysis.trend import step_noise
 from tunebook.trial import Goal, Status, Trial, groups
@@ -41,7 +41,9 @@ def within(trials: Iterable[Trial], goal: Goal, level: float = 0.95) -> Spread:
     if dof == 0:
         return Spread(math.nan, math.nan, math.nan, 0)
     tail = 0.5 * (1.0 - level)
-    low, high = squares / chi2.ppf(1.0 - tail, dof), squares / chi2.ppf(tail, dof)
+    # the quantile q of chi squared is 2 P^-1(dof / 2, q)
+    low = squares / (2.0 * gammaincinv(0.5 * dof, 1.0 - tail))
+    high = squares / (2.0 * gammaincinv(0.5 * dof, tail))
     return Spread(math.sqrt(squares / dof), math.sqrt(low), math.sqrt(high), dof)
 
 

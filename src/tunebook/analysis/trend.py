@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, theilslopes
+from scipy.special import ndtr
 
 from tunebook.space import Array
 
@@ -51,8 +51,9 @@ def slope(steps: Array, curve: Array) -> Slope:
     n = len(curve)
     if n < SHORTEST:
         return Slope(math.nan, 1.0, 1.0)
-    value = float(theilslopes(curve, steps)[0])
+    i, j = np.triu_indices(len(curve), 1)
+    value = float(np.median((curve[j] - curve[i]) / (steps[j] - steps[i])))  # Theil (1950), Sen (1968)
     signs = np.sign(curve[:, None] - curve[None, :])
     s = float(np.sum(np.tril(signs, -1)))
     spread = math.sqrt(n * (n - 1) * (2 * n + 5) / 18.0)
-    return Slope(value, float(norm.cdf((s + 1.0) / spread)), float(norm.sf((s - 1.0) / spread)))
+    return Slope(value, float(ndtr((s + 1.0) / spread)), float(ndtr((1.0 - s) / spread)))

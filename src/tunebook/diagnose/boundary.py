@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom, chi2
+from scipy.special import betainc, gammaincinv
 
 from tunebook.analysis.anova import Anova
 from tunebook.analysis.importance import fit
@@ -36,7 +36,7 @@ def boundary(evidence: Evidence) -> list[Finding]:
     top = rows.best(max(5, round(0.1 * len(rows))))
     shares = model.effects().total
     sure = 1.0 - 0.1 * min(1.0, 2.0 / evidence.space.dim)
-    bar = float(chi2.ppf(1.0 - 0.05 / evidence.space.dim, 1))
+    bar = 2.0 * float(gammaincinv(0.5, 1.0 - 0.05 / evidence.space.dim))  # chi squared, 1 degree of freedom
     found = []
     for j, axis in enumerate(evidence.space.axes):
         if not isinstance(axis.parameter, Float | Int) or shares[j] < LEAST_EFFECT:
@@ -79,7 +79,8 @@ def crowding(codes: Array, top: npt.NDArray[np.int64], side: str) -> tuple[int, 
     if side == "high":
         there, every = 1.0 - there, 1.0 - every
     k, share = int(np.sum(there <= 0.2)), float(np.mean(every <= 0.2))
-    return k, len(there), float(binom.sf(k - 1, len(there), share))
+    # P(X >= k) of a binomial variable is the regularised incomplete beta function
+    return k, len(there), float(betainc(k, len(there) - k + 1, share)) if k else 1.0
 
 
 def _fails(rows: Rows, j: int, side: str) -> bool:

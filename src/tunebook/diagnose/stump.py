@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import hypergeom
+from scipy.special import gammaln
 
 from tunebook.space import Array, Space, Value
 
@@ -42,7 +42,7 @@ def best_stump(space: Space, X: Array, bad: Flags) -> Stump | None:
     best: Stump | None = None
     for axis, side, cut, value, there in cuts:
         k, of = int(np.sum(bad & there)), int(np.sum(there))
-        p = min(1.0, float(hypergeom.sf(k - 1, n, m, of)) * len(cuts))
+        p = min(1.0, _at_least(k, n, m, of) * len(cuts))
         if best is None or p < best.p or (p == best.p and of > best.inside_of):
             best = Stump(axis, side, cut, value, k, of, m - k, n - of, p)
     return best
@@ -62,3 +62,13 @@ def _cuts(space: Space, X: Array) -> Iterator[tuple[int, str, float, Value, Flag
             for cut in 0.5 * (known[1:] + known[:-1]):
                 yield j, "high", float(cut), None, column > cut
                 yield j, "low", float(cut), None, column < cut
+
+
+def _at_least(k: int, n: int, m: int, of: int) -> float:
+    """P(at least k of ``of`` drawn from n are among the m marked): the tail of the hypergeometric distribution."""
+
+    def log_choose(a: npt.NDArray[np.float64] | float, b: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float64]:
+        return np.asarray(gammaln(a + 1.0) - gammaln(b + 1.0) - gammaln(a - b + 1.0))
+
+    i = np.arange(max(k, of - (n - m)), min(m, of) + 1, dtype=np.float64)
+    return float(np.sum(np.exp(log_choose(m, i) + log_choose(n - m, of - i) - log_choose(n, of))))
