@@ -63,7 +63,7 @@ TIMES_OPTUNA, LOOP_SECONDS, APPEND_MS, OPEN_SECONDS = 50.0, 5.0, 0.3, 3.0
 
 @dataclass(frozen=True)
 class Line:
-    """One measurement: ``value`` in ``unit``; where there is a target, as people read it, and whether it was ``met``."""
+    """One measurement: ``value`` in ``unit``; where there is a target, as people read it and whether it was ``met``."""
 
     part: str
     what: str

@@ -72,6 +72,8 @@ def number(value: Any, name: str) -> float:
     if not isinstance(name, str) or not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise odd(77, "a metric's name is not a short printable text", name, f"at most {LONGEST_NAME} characters",
                    "letters, digits, '_'")  # fmt: skip
+    if type(value) is float:
+        return value
     what = f"metric {name!r} is not a number"
     for kinds, item, fix in _NOT_NUMBERS:
         if isinstance(value, kinds):

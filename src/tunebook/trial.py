@@ -468,7 +468,7 @@ class _Fold:
     def draft(self, number: int) -> _Draft | None:
         draft = self.drafts.get(number)
         if draft is None:
-            trial = self.trials.get(number)
+            trial = self.trials._trials.get(number)
             if trial is not None:
                 draft = self.drafts[number] = _Draft(*_FIELDS(trial))
         return draft
