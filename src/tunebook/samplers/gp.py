@@ -1,0 +1,204 @@
+"""Bayesian optimization with Gaussian processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tunebook.samplers._acquisition import PARENTS, Layout, Search, keys
+from tunebook.samplers._budget import level
+from tunebook.samplers._embedding import Embedding
+from tunebook.samplers._gp import Posterior, Priors, fit, posterior
+from tunebook.samplers._transforms import targets
+from tunebook.samplers.base import History, Sampler
+from tunebook.samplers.quasi import QuasiSampler
+from tunebook.space import Array, Space
+from tunebook.trial import Goal
+
+T = TypeVar("T")
+Index = npt.NDArray[np.int64]
+
+WARP_FROM = 12
+EACH, SOMETIMES = 150, 400
+FITTED = 260
+MODELLED = 800
+ANCHORS = tuple(round(4 * 1.3**k) for k in range(50))
+FIRST_STEPS, STEPS = 30, 12
+QUIET, NOISY = -9.0, -1.0
+KEPT = 64
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the model learns from: codes ``X`` (n, dim), losses ``y`` (n,), finite, and ``v`` (n,) = 1 / repeats."""
+
+    X: Array
+    y: Array
+    v: Array
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def at(self, which: Index | slice) -> _Rows:
+        return _Rows(self.X[which], self.y[which], self.v[which])
+
+    def key(self) -> bytes:
+        told = hashlib.blake2b(self.X.tobytes(), digest_size=16)
+        told.update(self.y.tobytes())
+        told.update(self.v.tobytes())
+        return told.digest()
+
+
+class GPSampler(Sampler):
+    """Where a Gaussian process expects the most improvement, on mixed and conditional spaces, with noise or without.
+
+    The default configuration comes first, then ``2 + dim // 2`` Sobol points, then two models take turns, by the
+    number of the trial: one of power-transformed losses and one whose bad half is squashed to ranks first.
+    Configurations that failed count as the worst that succeeded; those that came less far than the furthest step with
+    enough trials count as at best median.
+
+    What is proposed follows from the history alone. Hyperparameters are fitted to the first rows, in the order of
+    trials: to all up to 150, to all but the last 3 up to 400, then to 260 of all but the last 11, from where a longer
+    fit at an earlier number of rows had come. What is cached could be computed again.
+    """
+
+    def __init__(self, space: Space, goal: Goal, seed: int = 0) -> None:
+        super().__init__(space, goal, seed)
+        self._start = QuasiSampler(space, goal, seed)
+        self._begin = 3 + space.dim // 2
+        self._layout = Layout(space)
+        self._embedding = Embedding(space)
+        drawn = space.mask(np.random.default_rng(0).random((256, space.dim)))
+        self._active = float((~np.isnan(drawn)).sum(axis=1).mean())
+        self._cache: OrderedDict[tuple[object, ...], object] = OrderedDict()
+
+    def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
+        if len(history) < self._begin or history.feasible.sum() < 2 or self.space.dim == 0:
+            points = self._start.points(first, n)
+            if n and not len(history) and not len(pending):
+                points[0] = np.nan
+            return points
+        rows = self._rows(history)
+        taken = set(keys(np.concatenate([history.X, pending])))
+        out: list[Array] = []
+        for i in range(n):
+            waiting = np.concatenate([pending, np.array(out).reshape(-1, self.space.dim)])
+            found = self._next(bool((first + i) % 2), rows, waiting, taken, rng)
+            if found is None:
+                # every configuration that was looked at is taken: the caller goes through what is left
+                found = self._layout.real(rng.random((1, self.space.dim)))[0]
+            taken.update(keys(found[None]))
+            out.append(found)
+        return np.array(out).reshape(len(out), self.space.dim)
+
+    def _next(
+        self, squash: bool, rows: _Rows, waiting: Array, taken: set[bytes], rng: np.random.Generator
+    ) -> Array | None:
+        """Codes (dim,) of the next proposal by one of the models."""
+        model = self._model(squash, rows)
+        y, alpha = targets(rows.y, squash), model.alpha
+        order = self._order(rows)
+        y = y[order]
+        # at rows that were told, K alpha = y gives the mean without the noise: y - noise v alpha
+        mean = y - model.noise * rows.v[order] * alpha
+        parents = rows.X[order][np.argsort(mean, kind="stable")[:PARENTS]]
+        believed = model.scaled(self._embedding.inputs(waiting))
+        model = model.extended(believed, np.ones(len(waiting)))
+        return Search(self._layout, model, float(mean.min())).run(parents, taken, rng)
+
+    def _rows(self, history: History) -> _Rows:
+        """The history as what can be modelled."""
+        reached = level(history, max(10, self._begin))
+        y = history.y.copy()
+        there = history.feasible & (history.budget >= reached)
+        early = history.feasible & ~there
+        y[early] = np.maximum(y[early], np.median(y[there]))
+        y[~history.feasible] = y[history.feasible].max()
+        return _Rows(history.X, y, 1.0 / np.maximum(history.repeats, 1))
+
+    def _order(self, rows: _Rows) -> Index:
+        """Which rows the model holds, in its order: those it was factored with, then the newer ones."""
+        n = len(rows)
+        m = refit_size(n)
+        return np.concatenate([_some(rows.at(slice(0, m)), MODELLED), np.arange(m, n)])
+
+    def _model(self, squash: bool, rows: _Rows) -> Posterior:
+        """The process given all rows."""
+        n, m = len(rows), refit_size(len(rows))
+        theta = self._theta(squash, rows.at(slice(0, m)))
+        held = self._order(rows)
+        first = held[: len(held) - (n - m)]
+
+        def factored() -> Posterior:
+            return posterior(self._embedding, theta, self._embedding.inputs(rows.X[first]), rows.v[first])
+
+        key = ("model", squash, theta.tobytes(), rows.at(first).key())
+        model = self._cached(key, factored)
+        newer = slice(m, n)
+        model = model.extended(model.scaled(self._embedding.inputs(rows.X[newer])), rows.v[newer])
+        return model.told(targets(rows.y, squash)[held])
+
+    def _theta(self, squash: bool, rows: _Rows) -> Array:
+        """Hyperparameters fitted to rows."""
+
+        def fitted() -> Array:
+            anchor = max((a for a in ANCHORS if a <= len(rows)), default=len(rows))
+            start = self._anchored(squash, rows.at(slice(0, anchor)))
+            return start if anchor == len(rows) <= EACH else self._fit(squash, rows, FITTED, start, STEPS)[0]
+
+        return self._cached(("theta", squash, rows.key()), fitted)
+
+    def _anchored(self, squash: bool, rows: _Rows) -> Array:
+        """Hyperparameters fitted from nothing, once with little and once with much noise to explain the data by."""
+
+        def fitted() -> Array:
+            priors = self._priors(len(rows))
+            starts = [priors.start(noise) for noise in (QUIET, NOISY)]
+            told = [self._fit(squash, rows, EACH, start, FIRST_STEPS) for start in starts]
+            return min(told, key=lambda t: t[1])[0]
+
+        return self._cached(("anchor", squash, rows.key()), fitted)
+
+    def _fit(self, squash: bool, rows: _Rows, most: int, start: Array, steps: int) -> tuple[Array, float]:
+        y = targets(rows.y, squash)
+        which = _some(rows, most)
+        inputs = self._embedding.inputs(rows.X[which])
+        return fit(self._priors(len(rows)), inputs, y[which], rows.v[which], start, steps)
+
+    def _priors(self, n: int) -> Priors:
+        return Priors(self._embedding, self._active, n >= WARP_FROM)
+
+    def _cached(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """What ``make`` gives, kept by a key that decides it."""
+        if key not in self._cache:
+            self._cache[key] = make()
+        self._cache.move_to_end(key)
+        while len(self._cache) > KEPT:
+            self._cache.popitem(last=False)
+        return self._cache[key]  # type: ignore[return-value]
+
+
+def refit_size(n: int) -> int:
+    """How many of ``n`` rows the hyperparameters are fitted to.
+
+    >>> [refit_size(n) for n in (20, 149, 151, 403, 1000)]
+    [20, 149, 148, 396, 996]
+    """
+    return n if n < EACH else n - n % 4 if n < SOMETIMES else n - n % 12
+
+
+def _some(rows: _Rows, most: int) -> Index:
+    """Up to ``most`` of the rows, in order: the best third, and others evenly from first to last."""
+    n = len(rows)
+    if n <= most:
+        return np.arange(n)
+    best = np.argsort(rows.y, kind="stable")[: most // 3]
+    rest = np.setdiff1d(np.arange(n), best)
+    evenly = rest[np.linspace(0, len(rest) - 1, most - len(best)).astype(np.int64)]
+    return np.sort(np.concatenate([best, evenly]))
