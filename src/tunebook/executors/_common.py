@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable
 
@@ -17,11 +19,15 @@ def wall_clock() -> Callable[[], float]:
 
 
 def timed(event: Measured, elapsed: float) -> Measured:
-    """The event, with the seconds that the measurement took where the objective left them out."""
+    """The event, with the seconds that the measurement took and this process's peak memory, where they were left out."""
     m = event.measurement
-    return (
-        event if m.seconds else Measured(event.number, event.attempt, Measurement(m.step, m.metrics, elapsed, m.memory))
-    )
+    told = Measurement(m.step, m.metrics, m.seconds or elapsed, m.memory or peak_memory())
+    return Measured(event.number, event.attempt, told)
+
+
+def peak_memory() -> float:
+    """The most memory that this process has had, in MB (ru_maxrss is in bytes on macOS, in KB elsewhere)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def stopped(run: Run, note: str = "") -> Ended:
