@@ -26,23 +26,24 @@ from tunebook.objective import Objective
 from tunebook.origin import origin, without_password
 from tunebook.playbook import Base, Chapter, Confirm, Finalize, Round, play
 from tunebook.progress import Progress
-from tunebook.record import JOB, PLAN, RESULT, RUNS, TEST, Record, resume_command, store_of
+from tunebook.record import JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import TestLook, study_report
-from tunebook.samplers import GridSampler, QuasiSampler, RandomSampler, Sampler, TPESampler
+from tunebook.samplers import GPSampler, GridSampler, QuasiSampler, RandomSampler, Sampler, TPESampler
 from tunebook.schedulers import AshaScheduler, FullScheduler, HalvingScheduler, Scheduler
 from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
 from tunebook.story import base_of, look_of, model_of, plan_of, stages, story_of
 from tunebook.study import Interrupted, Search, Study
-from tunebook.trial import Goal, Trials
+from tunebook.trial import Direction, Goal, Trials
 
 SAMPLERS: Mapping[str, type[Sampler]] = {
     "grid": GridSampler,
     "random": RandomSampler,
     "quasi": QuasiSampler,
     "tpe": TPESampler,
+    "gp": GPSampler,
     "listed": RandomSampler,  # a round of listed runs never asks it
 }
 SCHEDULERS: Mapping[str, type[Scheduler]] = {
@@ -91,9 +92,8 @@ def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Optio
     FailingStudy when the first trials all fail alike. An interrupted study exits with code 130; call again to resume.
     """
     settings = settings_of(options)
-    base = _base(space, goal, settings, final=False)
-    with _opened(objective, settings, {"objective": _name(objective)}) as study:
-        base = _planned(study, base)
+    wanted = _base(space, goal, settings, final=False)
+    with _opened(objective, settings, {"objective": _name(objective)}, wanted) as (study, base):
         return _finish(_play(study, base), study, goal)
 
 
@@ -110,23 +110,19 @@ def tune_model(
     from tunebook.metrics import METRICS, chance_level  # noqa: PLC0415
 
     settings = settings_of(options)
-    learner = learner_named(model)
+    goal, space = model_subject(model, data, goal, space)
     reference = DataRef.parse(data).pinned()
     dataset = open_dataset(reference)
-    classes = dataset.task == "classification"
-    goal = goal or (Goal("accuracy", "maximize") if classes else Goal("rmse", "minimize"))  # type: ignore[arg-type]
     split = Split(seed=settings.seed)
     parts = split.parts(dataset)
-    objective = learner.objective(str(reference), split, goal, settings.steps)
-    known = goal.metric in METRICS
+    objective = learner_named(model).objective(str(reference), split, goal, settings.steps)
     learned_from, scored = dataset.targets[parts.train], dataset.targets[parts.valid]
+    known = goal.metric in METRICS
     chance = chance_level(scored, dataset.task, goal.metric, learned_from) if known else None
-    base = _base(space or learner.space(dataset), goal, settings, chance=chance)
     about = {"model": model, "data": str(reference), "fingerprint": dataset.fingerprint(),
              "split": {p: len(getattr(parts, p)) for p in ("train", "valid", "test")}}  # fmt: skip
-    with _opened(objective, settings, about) as study:
-        _same_data(study, dataset.fingerprint())
-        told = _play(study, _planned(study, base))
+    with _opened(objective, settings, about, _base(space, goal, settings, chance)) as (study, base):
+        told = _play(study, base)
         trained = model_of(study.folder, told)
         if trained is not None and look_of(study.trials.notes.get(TEST), trained) is None:
             lock = LockedTest(dataset, parts, study.look, len(study.trials.looks))
@@ -139,14 +135,36 @@ def tune_model(
         return _finish(told, study, goal)
 
 
+def model_subject(model: str, data: str, goal: Goal | None, space: Space | None) -> tuple[Goal, Space]:
+    """What ``tune_model`` optimises and where, with what was not told filled in. Raises SettingError, DataError."""
+    from tunebook.data import open_dataset  # noqa: PLC0415
+    from tunebook.learners import learner_named  # noqa: PLC0415
+    from tunebook.metrics import METRICS  # noqa: PLC0415
+
+    learner = learner_named(model)
+    dataset = open_dataset(data)
+    usual = "accuracy" if dataset.task == "classification" else "rmse"
+    goal = goal or Goal(usual, Direction(METRICS[usual].direction))
+    fitting = [name for name, m in METRICS.items() if m.task == dataset.task] + ["loss"]
+    if goal.metric not in fitting:
+        raise SettingError(f"this is no metric of a {dataset.task}", where="metric", got=goal.metric,
+                           expected=nearest(goal.metric, fitting), code="CONFIG-049")  # fmt: skip
+    return goal, space or learner.space(dataset)
+
+
 def _base(space: Space, goal: Goal, settings: Settings, chance: float | None = None, final: bool = True) -> Base:
     return Base(space, space.default, goal, settings.steps, settings.trials, settings.seed, settings.seconds,
                 max(1, settings.capacity), chance, final)  # fmt: skip
 
 
 @contextmanager
-def _opened(objective: Objective, settings: Settings, about: Mapping[str, Any]) -> Iterator[Study]:
-    """An executor and a claimed study for a job; what is needed to do it again is noted in the record."""
+def _opened(
+    objective: Objective, settings: Settings, about: Mapping[str, Any], wanted: Base
+) -> Iterator[tuple[Study, Base]]:
+    """An executor, and a claimed study that goes together with what is asked; where the playbook starts.
+
+    What is needed to do the job again is kept in the folder and noted in the record.
+    """
     folder = made(settings.folder)
     store = store_of(folder, settings.store)
     with _leaving_well(folder), ExitStack() as stack:
@@ -156,9 +174,17 @@ def _opened(objective: Objective, settings: Settings, about: Mapping[str, Any]) 
         if listener is None and not settings.quiet:
             listener = stack.enter_context(Progress(settings.trials))
         study = stack.enter_context(Study(store, folder, executor, seed=settings.seed, listener=listener))
+        _same_data(study, about.get("fingerprint"))
+        base = _planned(study, wanted)
+        if settings.resolved is not None:
+            new = folder / f".{RESOLVED}"
+            new.write_text(settings.resolved, encoding="utf-8")
+            new.replace(folder / RESOLVED)
         if JOB not in study.trials.notes:
             study.note(JOB, {**about, "settings": _told(settings), **origin(settings.command)})
-        yield study
+        if study.trials.notes.get(PLAN) != (plan := plan_of(base)):
+            study.note(PLAN, plan)
+        yield study, base
 
 
 def made(folder: Path | str) -> Path:
@@ -260,13 +286,13 @@ def _planned(study: Study, base: Base) -> Base:
     """
     wanted, before = plan_of(base), study.trials.notes.get(PLAN)
     if before is None:
-        study.note(PLAN, wanted)
         return base
     if {**wanted, "used": before["used"], "workers": before["workers"]} == {**before}:
         return base_of(before)
+    where = str(study.folder)
     found = [
-        Problem(f"the study was started with another {name}", name, str(wanted[name]), str(before[name]),
-                "the value it had, or give the study another name")
+        Problem(f"the study was started with another {name}", where, f"{name} {wanted[name]}", f"{before[name]}",
+                "the value it had, or another folder for another study", "STORE-079")
         for name in ("goal", "steps", "seed", "final")
         if wanted[name] != before[name]
     ]  # fmt: skip
@@ -275,9 +301,7 @@ def _planned(study: Study, base: Base) -> Base:
         raise StudyMismatch(found)
     late = (Confirm.name, Finalize.name)
     used = {name: study.trials.count(name) for name in study.trials.opened if name.startswith(late)}
-    base = replace(base, used=used)
-    study.note(PLAN, plan_of(base))
-    return base
+    return replace(base, used=used)
 
 
 def _play(study: Study, base: Base) -> list[Chapter]:
@@ -305,11 +329,11 @@ def _name(objective: Objective) -> str:
     return f"{getattr(inner, '__module__', '?')}.{getattr(inner, '__qualname__', type(inner).__name__)}"
 
 
-def _same_data(study: Study, fingerprint: str) -> None:
-    before = study.trials.notes[JOB].get("fingerprint")
+def _same_data(study: Study, fingerprint: str | None) -> None:
+    before = study.trials.notes.get(JOB, {}).get("fingerprint", fingerprint)
     if before != fingerprint:
         raise StudyMismatch("the data is not what this study was started with", where=str(study.folder),
-                            got=fingerprint[:12], expected=str(before)[:12],
+                            got=str(fingerprint)[:12], expected=str(before)[:12],
                             fix="bring the old data back, or give the study another folder")  # fmt: skip
 
 
@@ -318,7 +342,7 @@ def _told(settings: Settings) -> dict[str, Any]:
     kept = asdict(replace(settings, listener=None))
     store = settings.store and without_password(settings.store)
     return {
-        **{k: v for k, v in kept.items() if k not in ("listener", "command", "quiet")},
+        **{k: v for k, v in kept.items() if k not in ("listener", "command", "quiet", "resolved")},
         "folder": str(settings.folder),
         "store": store,
     }

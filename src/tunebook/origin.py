@@ -17,16 +17,21 @@ PACKAGES = ("tunebook", "numpy", "scipy", "scikit-learn", "torch")
 def origin(command: str | None = None) -> dict[str, Any]:
     """What it takes to do the job again, as plain JSON. ``argv`` is empty where ``command`` is told instead."""
     argv = [sys.executable, *sys.orig_argv[1:]] if sys.executable else list(sys.orig_argv)
-    versions = {p: v for p in PACKAGES if (v := _version(p))}
     return {
         "command": command or shlex.join(sys.orig_argv),
         "argv": [] if command else argv,
         "cwd": os.getcwd(),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted": bool(_git("status", "--porcelain")),
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def versions() -> dict[str, str]:
+    """Of tunebook, Python, and the packages on which results depend, as far as they are installed."""
+    told = {p: v for p in PACKAGES if (v := _version(p))}
+    return {"tunebook": told.pop("tunebook", "not installed"), "python": platform.python_version(), **told}
 
 
 def without_password(url: str) -> str:

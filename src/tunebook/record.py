@@ -13,6 +13,7 @@ from tunebook.trial import Goal, Trial, Trials, replay
 
 RUNS = "tunebook-runs"
 BOOK = "book.db"
+RESOLVED = "config.resolved.toml"
 STUDY = "tune"
 JOB, PLAN, RESULT, TEST = "job", "plan", "result", "test"  # the topics of notes
 

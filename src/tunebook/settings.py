@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     quiet: bool
     listener: Listener | None
     command: str | None
+    resolved: str | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Settings:
     quiet       show no progress
     listener    is told of all events instead of the progress on the terminal
     command     what to note as the command that does it again; by default that of this process
+    resolved    text to keep in the folder as config.resolved.toml, once the study is known to be ours
     """
 
     steps: int = 1
@@ -62,6 +64,7 @@ class Settings:
     quiet: bool = False
     listener: Listener | None = field(default=None, compare=False)
     command: str | None = None
+    resolved: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name, least, most in (("steps", 1, 10**9), ("trials", 1, 10**8), ("seed", 0, 2**63 - 1)):

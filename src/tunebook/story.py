@@ -6,6 +6,7 @@ trials ran. Nothing is run.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ def stages(final: bool) -> list[Stage]:
 def plan_of(base: Base) -> dict[str, Any]:
     """What a playbook starts from, as plain JSON: enough to play it again."""
     goal = {"metric": base.goal.metric, "direction": str(base.goal.direction), "pick": base.goal.pick}
-    return {
+    told = {
         "space": base.space.as_dict(),
         "goal": goal,
         "steps": base.steps,
@@ -39,6 +40,8 @@ def plan_of(base: Base) -> dict[str, Any]:
         "final": base.final,
         "used": dict(base.used),
     }
+    plain: dict[str, Any] = json.loads(json.dumps(told))  # as it comes back from the record: lists, no tuples
+    return plain
 
 
 def base_of(plan: Mapping[str, Any]) -> Base:

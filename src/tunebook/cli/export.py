@@ -132,12 +132,12 @@ def _curve_rows(record: Record, what: What) -> Iterator[dict[str, Any]]:
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows with the columns that any of them has. Text that a spreadsheet would run as a formula is quoted."""
-    heads = _columns(rows)
+    heads = _columns(rows) or ["trial"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_safe(h) for h in heads])
+    writer.writerow([safe(h) for h in heads])
     for row in rows:
-        writer.writerow([_safe(row.get(h)) for h in heads])
+        writer.writerow([safe(row.get(h)) for h in heads])
     return out.getvalue()
 
 
@@ -148,7 +148,8 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [n for g in groups for n in names if n == g or n.startswith(f"{g}.")]
 
 
-def _safe(value: Any) -> Any:
+def safe(value: Any) -> Any:
+    """A cell of a CSV file that no spreadsheet takes for a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(FORMULA):

@@ -8,7 +8,6 @@ from typing import Any
 from tunebook.errors import SettingError, nearest
 from tunebook.space.read import read_toml
 
-RESOLVED = "config.resolved.toml"
 LARGEST = 1 << 20  # bytes of a file
 
 

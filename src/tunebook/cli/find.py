@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunebook.cli.files import RESOLVED, read_data
+from tunebook.cli.files import read_data
 from tunebook.errors import SettingError, StudyNotFound, nearest
-from tunebook.record import BOOK, RUNS, Record, read_record
+from tunebook.record import BOOK, RESOLVED, RUNS, Record, read_record
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
-from tunebook.cli.files import RESOLVED, read_data
+from tunebook.cli.files import read_data
 from tunebook.cli.toml import to_toml
-from tunebook.errors import Problem, SettingError, nearest
+from tunebook.errors import Problem, SettingError, StudyMismatch, nearest
 from tunebook.origin import without_password
-from tunebook.record import RUNS
+from tunebook.record import BOOK, RESOLVED, RUNS
 from tunebook.settings import Settings
 from tunebook.space import Space
 
@@ -49,11 +49,11 @@ class Job(BaseModel):
     cwd: StrictStr | None = None
     space: dict[str, Any] | None = Field(default=None)
 
-    def settings(self, folder: Path, quiet: bool, command: str) -> Settings:
-        """The settings of the run. Raises SettingError."""
+    def settings(self, folder: Path, quiet: bool = False, command: str | None = None) -> Settings:
+        """The settings of the run in a folder. Raises SettingError."""
         steps = self.steps if self.steps is not None else MODEL_STEPS if self.model else 1
         return Settings(steps, self.trials, self.time_limit, self.workers, self.seed, folder, self.store,
-                        self.run_limit, quiet, command=command)  # fmt: skip
+                        self.run_limit, quiet, command=command, resolved=resolved_text(self, folder))  # fmt: skip
 
     def own_space(self) -> Space | None:
         """The search space, if one is told. Raises SpaceError."""
@@ -215,15 +215,31 @@ def folder_of(job: Job, name: str) -> Path:
     return Path(RUNS) / told
 
 
-def write_resolved(job: Job, folder: Path) -> None:
-    """Keep the job in its folder. ``cwd`` is kept relative where the folder lies inside, so that both can be moved."""
+def resolved_text(job: Job, folder: Path) -> str:
+    """The job as its folder keeps it. ``cwd`` is relative where the folder lies inside, so that both can be moved."""
     cwd, place = Path.cwd(), folder.absolute()
     inside = place.is_relative_to(cwd)
     told = job.model_dump() | {"cwd": os.path.relpath(cwd, place) if inside else str(cwd), "folder": str(folder)}
     told |= {"study": None, "store": job.store and without_password(job.store)}
-    new = folder / f".{RESOLVED}"
-    new.write_text("# written by tunebook run; tunebook resume reads it\n" + to_toml(told), encoding="utf-8")
-    new.replace(folder / RESOLVED)
+    return "# written by tunebook run; tunebook resume reads it\n" + to_toml(told)
+
+
+def keep_first(settings: Settings, folder: Path) -> None:
+    """Write the resolved job of a new study before anything else is made: from here on it can be resumed."""
+    if not (folder / RESOLVED).exists() and not (folder / BOOK).exists():
+        (folder / RESOLVED).write_text(settings.resolved or "", encoding="utf-8")
+
+
+def same_task(job: Job, folder: Path) -> None:
+    """Raise StudyMismatch when the folder holds a study of something else."""
+    if not (folder / RESOLVED).exists():
+        return
+    before = read_resolved(folder)
+    found = [Problem(f"the study has another {key}", f"{folder}: {key}", str(getattr(job, key)),
+                     str(getattr(before, key)), "--study NAME for a new study", "STORE-079")
+             for key in ("objective", "model", "data") if getattr(job, key) != getattr(before, key)]  # fmt: skip
+    if found:
+        raise StudyMismatch(found)
 
 
 def read_resolved(folder: Path) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,12 +20,21 @@ _MISUSE: type[Exception] = typer.BadParameter.__mro__[
     2
 ]  # the base of typer's usage errors, which it exports under no name
 
+
+def _examples(*lines: str) -> str:
+    """The end of a help text; \\b keeps its lines."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 app = typer.Typer(
     name="tunebook",
     help="The deep learning tuning playbook as software: from a baseline to a confirmed model and its report.",
-    epilog="A first study: tunebook run --model cnn --data sklearn:digits --trials 60. "
-    "Your own training loop: tunebook run train.py:train --space space.toml --metric accuracy --direction maximize. "
-    "tunebook COMMAND --help has examples.",
+    epilog=_examples(
+        "tunebook run --model cnn --data sklearn:digits --trials 60",
+        "tunebook run train.py:train --space space.toml --metric accuracy --direction maximize --steps 20",
+        "tunebook resume digits",
+        "tunebook best digits",
+    ),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -64,7 +74,7 @@ def call(words: Sequence[str]) -> int:
         complain(error)
         code = error.exit_code
     except _MISUSE as misuse:
-        complain(_misused(misuse, words))
+        complain(_misused(misuse))
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -87,12 +97,11 @@ def _silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _misused(misuse: Exception, words: Sequence[str]) -> TunebookError:
+def _misused(misuse: Exception) -> TunebookError:
     """typer's complaint as one of ours, with the nearest command or flag."""
     says = str(getattr(misuse, "format_message", lambda: misuse)()).strip()
     context: Any = getattr(misuse, "ctx", None)
     command = context.command_path if context is not None else "tunebook"
-    where = f"{command} {words[-1]}" if len(words) == 1 else command
     option = getattr(misuse, "option_name", None)
     if option is not None and says.lower().startswith("no such option"):
         known = [flag for p in context.command.params for flag in p.opts] if context is not None else []
@@ -103,13 +112,15 @@ def _misused(misuse: Exception, words: Sequence[str]) -> TunebookError:
         got = says.partition("'")[2].rpartition("'")[0]
         return SettingError(Problem("there is no such command", "tunebook", got, nearest(got, names),
                                     "tunebook --help", "CONFIG-060"))  # fmt: skip
-    return SettingError(Problem(says.rstrip(".").lower(), where, fix=f"{command} --help", code="CONFIG-060"))
+    return SettingError(Problem(says.rstrip("."), command, fix=f"{command} --help", code="CONFIG-060"))
 
 
 @app.command(
-    epilog="Examples: tunebook run train.py:train --space space.toml --metric loss --steps 20; "
-    "tunebook run --model cnn --data sklearn:digits --trials 60 --study digits; "
-    "tunebook run --config job.toml --set space.lr.high=0.5 --dry-run."
+    epilog=_examples(
+        "tunebook run train.py:train --space space.toml --metric loss --steps 20 --trials 40",
+        "tunebook run --model cnn --data sklearn:digits --trials 60 --study digits",
+        "tunebook run --config job.toml --set space.lr.high=0.5 --dry-run",
+    )
 )
 def run(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
     objective: Annotated[
@@ -140,7 +151,10 @@ def run(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,
     debug: Debug = False,
 ) -> int:
-    """Tune an objective, or a model on data: baseline, explore, refine, exploit, confirm, and the report."""
+    """Tune an objective, or a model on data.
+
+    Baseline, explore, refine, exploit, confirm; the report says what was decided and why.
+    """
     from tunebook.cli.job import resolve  # noqa: PLC0415
     from tunebook.cli.run import Ways, plan, run_job  # noqa: PLC0415
 
@@ -148,61 +162,69 @@ def run(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
              "steps": steps, "trials": trials, "time_limit": time_limit, "workers": workers, "seed": seed,
              "run_limit": run_limit, "study": study, "folder": folder, "store": store}  # fmt: skip
     job = resolve(flags, config, set_ or [], space)
-    return plan(job, json) if dry_run else run_job(job, Ways(quiet, json))
+    if dry_run:
+        return plan(job, json)
+    return run_job(job, Ways(quiet, json), shlex.join(["tunebook", *sys.argv[1:]]))
 
 
-@app.command(epilog="Examples: tunebook resume digits; tunebook resume digits --trials 100.")
+@app.command(epilog=_examples("tunebook resume digits", "tunebook resume digits --trials 100"))
 def resume(
     name: Name, trials: Trials = None, time_limit: TimeLimit = None, store: Store = None,
     json: Json = False, quiet: Quiet = False, debug: Debug = False,
 ) -> int:  # fmt: skip
-    """Take a study up where it is; with more --trials than before its budget is extended."""
+    """Take a study up where it is.
+
+    With more --trials than before its budget is extended.
+    """
     from tunebook.cli.run import Ways, resume  # noqa: PLC0415
 
     return resume(name, {"trials": trials, "time_limit": time_limit, "store": store}, Ways(quiet, json))
 
 
-@app.command("list", epilog="Example: tunebook list --json.")
+@app.command("list", epilog=_examples("tunebook list", "tunebook list --json"))
 def list_(
     root: Annotated[Path, typer.Argument(help="The folder that studies lie in.")] = Path("tunebook-runs"),
     json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
-    """The studies in a folder: status, trials, best value, last activity."""
+    """The studies in a folder, and where they stand."""
     from tunebook.cli.listing import list_studies  # noqa: PLC0415
 
     return list_studies(root, json)
 
 
-@app.command(epilog="Example: tunebook show digits.")
+@app.command(epilog=_examples("tunebook show digits"))
 def show(name: Name, store: Store = None, json: Json = False, debug: Debug = False) -> int:
-    """What happened in a study: its rounds, what was decided and why, the best so far."""
+    """What was run and decided in a study, and why."""
     from tunebook.cli.show import show  # noqa: PLC0415
 
     return show(name, store, json)
 
 
-@app.command(epilog="Example: tunebook best digits --json.")
+@app.command(epilog=_examples("tunebook best digits --json"))
 def best(name: Name, store: Store = None, json: Json = False, debug: Debug = False) -> int:
-    """The configuration to use, and whether it was confirmed or only seen once."""
+    """The configuration to use.
+
+    Says whether it was confirmed on fresh seeds or only seen once.
+    """
     from tunebook.cli.show import best  # noqa: PLC0415
 
     return best(name, store, json)
 
 
-@app.command(epilog="Examples: tunebook report digits; tunebook report digits --format md --output -.")
+@app.command(epilog=_examples("tunebook report digits", "tunebook report digits --format md --output -"))
 def report(
     name: Name,
     format: Annotated[str, typer.Option("--format", help="html, md or terminal.")] = "html",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; - is stdout.")] = None,
     store: Store = None, debug: Debug = False,
 ) -> int:  # fmt: skip
-    """Build a study's report again from its record, finished or not."""
+    """Build a study's report again from its record."""
     from tunebook.cli.show import report  # noqa: PLC0415
 
     return report(name, store, format, output)
 
 
-@app.command(epilog="Examples: tunebook export digits -o trials.csv; tunebook export digits --format json --curves.")
+@app.command(epilog=_examples("tunebook export digits -o trials.csv", "tunebook export digits --format json --curves"))
 def export(
     name: Name,
     format: Annotated[str, typer.Option("--format", help="csv or json.")] = "csv",
@@ -216,6 +238,32 @@ def export(
     from tunebook.cli.listing import export  # noqa: PLC0415
 
     return export(name, store, format, What(curves, not no_times), output)
+
+
+@app.command(
+    epilog=_examples("tunebook predict digits new.npz", "tunebook predict tunebook-runs/wine/trials/23/model new.csv")
+)
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL|NAME", help="A model's folder, or a study that left one.")],
+    file: Annotated[Path, typer.Argument(help="New rows: a CSV or Parquet table, or arrays as .npz or .npy.")],
+    proba: Annotated[bool, typer.Option("--proba", help="The probability of each class too.")] = False,
+    json: Json = False, debug: Debug = False,
+) -> int:  # fmt: skip
+    """What a saved model says of new rows, as CSV."""
+    from tunebook.cli.predict import predict  # noqa: PLC0415
+
+    return predict(model, file, proba, json)
+
+
+@app.command(epilog=_examples("tunebook version --json"))
+def version(json: Json = False, debug: Debug = False) -> int:
+    """The versions of tunebook and of what it runs on."""
+    from tunebook.cli.words import as_json, tell  # noqa: PLC0415
+    from tunebook.origin import versions  # noqa: PLC0415
+
+    told = versions()
+    tell(as_json(told) if json else "\n".join(f"{name} {number}" for name, number in told.items()))
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,21 +8,21 @@ import shlex
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from tunebook.cli.answer import answer_of
-from tunebook.cli.files import RESOLVED
 from tunebook.cli.find import found
-from tunebook.cli.job import Job, folder_of, read_resolved, unknown_variables, write_resolved
+from tunebook.cli.job import Job, folder_of, keep_first, read_resolved, same_task, unknown_variables
 from tunebook.cli.objectives import objective_named, study_name
-from tunebook.cli.words import as_json, say, tell
+from tunebook.cli.words import as_json, clean_lines, say, tell
 from tunebook.errors import SettingError, StudyNotFound
-from tunebook.jobs import Result, made, tune, tune_model
+from tunebook.jobs import Result, made, model_subject, tune, tune_model
 from tunebook.metrics import METRICS
-from tunebook.record import BOOK, Record, read_record
+from tunebook.record import BOOK, JOB, RESOLVED, Record, read_record
+from tunebook.space import Space
 from tunebook.story import story_of
 from tunebook.trial import Direction, Goal
 
@@ -37,24 +37,49 @@ class Ways:
     json: bool = False
 
 
-def run_job(job: Job, ways: Ways) -> int:
+def run_job(job: Job, ways: Ways, command: str) -> int:
     """Run a job in its folder, or take it up there; returns the exit code."""
     for odd in unknown_variables(os.environ):
         say(f"note: {odd}")
     folder = folder_of(job, name_of(job))
-    settings = job.settings(folder, ways.quiet, shlex.join(["tunebook", "resume", str(folder)]))
+    settings = job.settings(folder, ways.quiet, command)
     goal, space = goal_of(job), job.own_space()
-    if job.objective is not None:
+    objective = None if job.objective is None else objective_named(job.objective)
+    same_task(job, folder)
+    keep_first(settings, made(folder))
+    options: Any = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    if objective is not None:
         assert goal is not None and space is not None  # a job that was checked has them
-        objective = objective_named(job.objective)
-        write_resolved(job, made(folder))
-        result = tune(objective, space, goal, **vars(settings))
+        result = tune(objective, space, goal, **options)
     else:
         assert job.model is not None and job.data is not None
-        write_resolved(job, made(folder))
-        result = tune_model(job.model, job.data, goal, space, **vars(settings))
-    tell(as_json(_told(result)) if ways.json else str(result))
-    return 0 if succeeded(result) else NO_SUCCESS
+        result = tune_model(job.model, job.data, goal, space, **options)
+    tell(as_json(_told(result)) if ways.json else clean_lines(str(result)))
+    if succeeded(result):
+        return 0
+    say("no trial succeeded: tunebook show tells what went wrong")
+    return NO_SUCCESS
+
+
+def plan(job: Job, json: bool) -> int:
+    """Show what would be done."""
+    from tunebook.cli.plan import tell_plan  # noqa: PLC0415  (opens the data of a model, for its space)
+
+    folder = folder_of(job, name_of(job))
+    settings = job.settings(folder)
+    tell_plan(job, folder, settings, *subject(job), json)
+    return 0
+
+
+def subject(job: Job) -> tuple[Goal, Space]:
+    """What would be optimised, and where. Raises TunebookError."""
+    goal, space = goal_of(job), job.own_space()
+    if job.objective is not None:
+        assert goal is not None and space is not None
+        objective_named(job.objective)
+        return goal, space
+    assert job.model is not None and job.data is not None
+    return model_subject(job.model, job.data, goal, space)
 
 
 def name_of(job: Job) -> str:
@@ -81,11 +106,6 @@ def _told(result: Result) -> dict[str, Any]:
     return {**told, "trials": len(result.trials), "folder": str(result.folder), "report": str(result.report)}
 
 
-def plan(job: Job, json: bool) -> int:
-    """Show what would be done."""
-    raise NotImplementedError
-
-
 def succeeded(result: Result) -> bool:
     """Whether any trial has a value."""
     return any(math.isfinite(t.loss(result.goal)) for t in result.trials.values())
@@ -102,7 +122,8 @@ def resume(name: str, changes: dict[str, Any], ways: Ways) -> int:
         if told.get("trials", job.trials) < job.trials:
             raise SettingError("a study cannot be resumed with fewer trials", where="--trials", got=str(told["trials"]),
                                expected=f"{job.trials} or more", code="CONFIG-044")  # fmt: skip
-        return run_job(job.model_copy(update=told), ways)
+        again = shlex.join(["tunebook", "run", "--config", str(folder / RESOLVED)])
+        return run_job(job.model_copy(update=told), ways, again)
     if any(v is not None for v in changes.values()):
         raise SettingError("a script sets its own budget", where=str(folder), fix="change it there, and resume")
     return _again(folder)
@@ -110,7 +131,7 @@ def resume(name: str, changes: dict[str, Any], ways: Ways) -> int:
 
 def _again(folder: Path) -> int:
     """Run the command that the record holds once more, in its folder."""
-    job = read_record(folder).trials.notes.get("job", {})
+    job = read_record(folder).trials.notes.get(JOB, {})
     if not job.get("argv"):
         raise StudyNotFound("the record does not hold the command that started the study", where=str(folder / BOOK),
                             fix="run the script again: it takes the study up", code="STORE-079")  # fmt: skip

@@ -27,6 +27,11 @@ def clean(text: object, longest: int = 10_000) -> str:
     return told if len(told) <= longest else told[: longest - 1] + "…"
 
 
+def clean_lines(text: str) -> str:
+    """As ``clean``, keeping the lines."""
+    return "\n".join(map(clean, text.splitlines()))
+
+
 def tell(text: str = "") -> None:
     """A line of a result."""
     print(text)
