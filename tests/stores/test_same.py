@@ -103,7 +103,7 @@ def test_memory_and_sqlite_are_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.postgres
 def test_memory_sqlite_and_postgresql_are_the_same(tmp_path: Path, database: str) -> None:
-    run(6, lambda n: SqlStore(tmp_path / "book.db", f"s{n}"), lambda n: SqlStore(database, f"s{n}"))
+    run(4, lambda n: SqlStore(tmp_path / "book.db", f"s{n}"), lambda n: SqlStore(database, f"s{n}"))
 
 
 @pytest.mark.soak

@@ -443,6 +443,21 @@ def test_a_second_driver_is_refused_by_name(path: Path, drivers: Drivers) -> Non
     assert SqlStore(path, "a").append([Looked("x")]) == 1
 
 
+def test_another_name_of_the_file_is_the_same_book(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = path.parent / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    monkeypatch.chdir(path.parent)
+    relative = SqlStore("book.db", "a")
+    with SqlStore(path, "a").claim():
+        monkeypatch.chdir("/")
+        for other in (relative, SqlStore(link, "a")):
+            with pytest.raises(StudyBusy):
+                other.append([Looked("x")])
+    assert relative.append([Looked("x")]) == 1
+    assert SqlStore(link, "a").append([Looked("x")]) == 2
+
+
 def test_a_driver_whose_study_was_taken_over_cannot_write(path: Path) -> None:
     """Somebody removed the lock file while the driver slept."""
     sleeper, other = SqlStore(path, "a"), SqlStore(path, "a")
@@ -473,7 +488,7 @@ def test_a_log_that_grew_behind_the_drivers_back_is_told(path: Path) -> None:
 
 
 def test_sixteen_starters_make_one_book(tmp_path: Path, drivers: Drivers) -> None:
-    for turn in range(4):
+    for turn in range(2):
         path, go = tmp_path / f"{turn}.db", tmp_path / f"go-{turn}"
         outs = [drivers.run("start", path, "the study", until=str(go))[1] for _ in range(16)]
         go.touch()
@@ -488,7 +503,7 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(path: Path, driv
     for _ in range(20):
         pid, out = drivers.run("write", path, "a")
         drivers.said(out, "held")
-        time.sleep(rng.uniform(0.0, 0.08))
+        time.sleep(rng.uniform(0.0, 0.03))
         drivers.kill(pid)
         lengths = [int(x) for x in out.read_text().splitlines()[1:]]
         events = SqlStore(path, "a").read()
@@ -498,7 +513,7 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(path: Path, driv
         assert events[: len(told)] == told
         assert events[len(told) :] in ([], batch(batches))
         written = batches + (len(events) > len(told))
-    assert written > 50
+    assert written > 20
     raw = sqlite3.connect(path)
     assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert raw.execute("SELECT sum(count) FROM batches").fetchone() == (sum(size(n) for n in range(written)),)

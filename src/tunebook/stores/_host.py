@@ -34,8 +34,10 @@ def look_of(head: bytes) -> str:
     >>> look_of(b"PK\\x03\\x04....")
     "a zip file: it begins with b'PK\\\\x03\\\\x04....'"
     """
+    if not head:
+        return "nothing: it is empty"
     kind = next((told for sign, told in _FIRST_BYTES.items() if head.startswith(sign)), "")
-    if not kind and head and not head.strip(b"\x00"):
+    if not kind and not head.strip(b"\x00"):
         kind = "zeros"
     try:
         line = next(iter(head.decode("ascii").splitlines()), "")

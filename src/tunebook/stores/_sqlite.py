@@ -36,7 +36,8 @@ class SqliteDatabase(Database):
     events_as_bytes = literal_column("CAST(events AS BLOB)")
 
     def __init__(self, path: Path, patience: float, synchronous: str = "NORMAL") -> None:
-        self.path, self.patience, self.shown = path, patience, str(path)
+        # whatever its name and however the process moves, one file has one lock
+        self.path, self.patience, self.shown = path.expanduser().resolve(), patience, str(path)
         self._synchronous = synchronous
         self._unchecked = 0
         self._writers = _engine(lambda: self._connect("rwc"))
@@ -69,7 +70,7 @@ class SqliteDatabase(Database):
         return connection
 
     def _connect(self, mode: str) -> sqlite3.Connection:
-        uri = f"file:{quote(str(self.path.absolute()))}?mode={mode}"
+        uri = f"file:{quote(str(self.path))}?mode={mode}"
         if mode == "ro" and self._frozen():
             uri += "&immutable=1"
         raw = sqlite3.connect(uri, uri=True, timeout=self.patience, isolation_level=None, check_same_thread=False)
@@ -206,7 +207,7 @@ class SqliteDatabase(Database):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def lock(self, connection: Connection, study: int) -> Callable[[], None] | None:
-        """flock on a file beside the book: it is gone with the process, whatever way it dies."""
+        """flock on a file beside the book: it is gone with the process and its forks, whatever way they die."""
         path = f"{self.path}-{study}.lock"
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -95,6 +95,12 @@ class SqlStore(Store):
             events = decode_many(chunks, where=self._where())
             return events[max(0, since) - start :]
 
+    def driver(self) -> Holder | None:
+        """Who writes to the study now; None when nobody does, as far as can be seen from this host. Needs no claim."""
+        with self._explained(), closing(self._database.reader()) as connection:
+            holder = self._holder(connection, self._find(connection)[0])
+        return holder if holder is not None and alive(holder.host, holder.pid) else None
+
     def _find(self, connection: Connection) -> tuple[int, int]:
         """The study's id and how many events it has at least."""
         study = connection.execute(
