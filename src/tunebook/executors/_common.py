@@ -19,7 +19,7 @@ def wall_clock() -> Callable[[], float]:
 
 
 def timed(event: Measured, elapsed: float) -> Measured:
-    """The event, with the seconds that the measurement took and this process's peak memory, where they were left out."""
+    """The event, with the seconds that it took and this process's peak memory, where they were left out."""
     m = event.measurement
     told = Measurement(m.step, m.metrics, m.seconds or elapsed, m.memory or peak_memory())
     return Measured(event.number, event.attempt, told)
