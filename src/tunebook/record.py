@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunebook.stores.base import Store
+from tunebook.stores.base import Holder
 from tunebook.stores.sql import SqlStore
 from tunebook.trial import Goal, Trial, Trials, replay
 
@@ -18,7 +18,7 @@ STUDY = "tune"
 JOB, PLAN, RESULT, TEST = "job", "plan", "result", "test"  # the topics of notes
 
 
-def store_of(folder: Path | str, url: str | None = None) -> Store:
+def store_of(folder: Path | str, url: str | None = None) -> SqlStore:
     """The record of the study in a folder: SQLite there, or the database at ``url``, under the folder's name."""
     if url is None:
         return SqlStore(f"sqlite:///{Path(folder) / BOOK}", STUDY)
@@ -27,10 +27,11 @@ def store_of(folder: Path | str, url: str | None = None) -> Store:
 
 @dataclass(frozen=True)
 class Record:
-    """A study as its log tells it."""
+    """A study as its log tells it, and who is at work on it."""
 
     folder: Path
     trials: Trials
+    driver: Holder | None = None
 
     @property
     def name(self) -> str:
@@ -61,10 +62,17 @@ class Record:
         told = [t for t in self.trials.values() if not t.context.final and math.isfinite(t.loss(goal))]
         return min(told, key=lambda t: t.loss(goal), default=None)
 
+    @property
+    def status(self) -> str:
+        """running, finished, or unfinished (nobody is at work on it)."""
+        return "running" if self.driver is not None else "finished" if self.finished else "unfinished"
+
 
 def read_record(folder: Path | str, url: str | None = None) -> Record:
     """The record of the study in a folder, which a driver may be writing. Raises StoreError, StudyNotFound."""
-    return Record(Path(folder), replay(store_of(folder, url).read()))
+    store = store_of(folder, url)
+    driver = store.driver()  # before the log: a study that has just ended is then not told as one that was abandoned
+    return Record(Path(folder), replay(store.read()), driver)
 
 
 def resume_command(folder: Path) -> str:

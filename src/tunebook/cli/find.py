@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tunebook.cli.files import read_data
 from tunebook.errors import SettingError, StudyNotFound, nearest
-from tunebook.record import BOOK, RESOLVED, RUNS, Record, read_record
+from tunebook.record import BOOK, RESOLVED, RUNS, Record, read_record, resume_command
 
 
 @dataclass(frozen=True)
@@ -58,4 +58,7 @@ def place_of(name: str, store: str | None) -> Place:
 def read(name: str, store: str | None) -> Record:
     """A study by its name. Raises StoreError and StudyNotFound."""
     place = place_of(name, store)
+    if place.store is None and not (place.folder / BOOK).exists():
+        raise StudyNotFound("the study was never begun", where=str(place.folder), fix=resume_command(place.folder),
+                            code="STORE-078")  # fmt: skip
     return read_record(place.folder, place.store)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tunebook.cli.export import What, exported, save
-from tunebook.cli.find import Place, place_of, read, studies_in
+from tunebook.cli.find import read, studies_in
 from tunebook.cli.words import as_json, say, table, tell
 from tunebook.errors import SettingError, TunebookError, nearest
-from tunebook.record import BOOK, Record, read_record
+from tunebook.record import BOOK
 from tunebook.trial import Status
 
 COLUMNS = ("study", "status", "trials", "failed", "best", "metric", "active")
@@ -32,29 +32,23 @@ def listed(folder: Path) -> dict[str, Any]:
     """What is told of a study in a list; of one that cannot be read, why."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"study": folder.name}
     try:
-        place = place_of(str(folder.absolute()), None)
-        record = read_record(place.folder, place.store)
+        record = read(str(folder.absolute()), None)
     except TunebookError as error:
-        return row | {"status": f"cannot be read: {error.problems[0].what}"}
+        return row | {"status": error.problems[0].what}
     goal, best = record.goal, record.best
     return row | {
-        "status": status_of(record),
+        "status": record.status,
         "trials": len(record.trials),
         "failed": len(record.trials.with_status(Status.FAILED)),
         "best": best.value(goal) if best is not None and goal is not None else None,
         "metric": goal.metric if goal else None,
-        "active": _active(place),
+        "active": _active(folder),
     }
 
 
-def status_of(record: Record) -> str:
-    """Where a study stands."""
-    return "finished" if record.finished else "unfinished"
-
-
-def _active(place: Place) -> str | None:
+def _active(folder: Path) -> str | None:
     """When something was last written to the record, if that lies in the folder."""
-    files = [p for p in (place.folder / BOOK, place.folder / f"{BOOK}-wal") if p.exists()]
+    files = [p for p in (folder / BOOK, folder / f"{BOOK}-wal") if p.exists()]
     if not files:
         return None
     return datetime.fromtimestamp(max(p.stat().st_mtime for p in files)).strftime("%Y-%m-%d %H:%M:%S")

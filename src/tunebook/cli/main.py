@@ -56,12 +56,13 @@ TimeLimit = Annotated[str | None, typer.Option("--time-limit", metavar="TIME", h
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    code = call(words)
+    code = call(sys.argv[1:] if argv is None else argv)
     try:
         sys.stdout.flush()
-    except OSError:
-        _silence()
+    except OSError as error:
+        code = code or _unsaid(error)
+    if code > 128:  # somebody waits for it to be gone: everything is closed, and taking the interpreter down is slow
+        os._exit(code)
     sys.exit(code)
 
 
@@ -76,14 +77,12 @@ def call(words: Sequence[str]) -> int:
     except _MISUSE as misuse:
         complain(_misused(misuse))
         return 2
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else INTERNAL
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        _silence()
-        return 0
     except OSError as error:
-        complain(f"{error.strerror or error}: {error.filename or 'a file or stream'}")
-        code = STORAGE
+        code = _unsaid(error)
     except Exception as error:  # noqa: BLE001  (the last resort: a bug of ours must not look like the user's)
         complain(f"error[INTERNAL]: {type(error).__name__}: {error}\n  this is a bug in tunebook; --debug shows where")
         code = INTERNAL
@@ -92,9 +91,15 @@ def call(words: Sequence[str]) -> int:
     return code
 
 
-def _silence() -> None:
-    """Nobody reads stdout any more: what is still in its buffer must not raise at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _unsaid(error: OSError) -> int:
+    """The exit code of what could not be read or written. That nobody reads stdout any more is no error."""
+    if error.filename is None:  # what is still in the buffer of stdout must not raise again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    complain(SettingError(f"this could not be read or written: {error.strerror}", where=error.filename or "stdout",
+                          fix="free some space, or choose another place", code="STORE-090"))  # fmt: skip
+    return STORAGE
 
 
 def _misused(misuse: Exception) -> TunebookError:

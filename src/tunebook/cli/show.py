@@ -13,7 +13,6 @@ from rich.console import Console
 from tunebook.cli.answer import answer_of, in_words
 from tunebook.cli.export import save
 from tunebook.cli.find import read
-from tunebook.cli.listing import status_of
 from tunebook.cli.words import as_json, clean, colourful, say, table, tell
 from tunebook.errors import SettingError, nearest
 from tunebook.record import Record, resume_command
@@ -48,7 +47,8 @@ def _shown(record: Record, story: Story | None) -> dict[str, Any]:
     return {
         "study": record.name,
         "folder": str(record.folder),
-        "status": status_of(record),
+        "status": record.status,
+        "driver": None if record.driver is None else str(record.driver),
         "trials": len(trials),
         "statuses": dict(Counter(str(t.status) for t in trials.values())),
         "spent": trials.spent,
@@ -61,7 +61,8 @@ def _shown(record: Record, story: Story | None) -> dict[str, Any]:
 
 def _in_words(record: Record, told: dict[str, Any]) -> str:
     counts = ", ".join(f"{n} {status}" for status, n in told["statuses"].items())
-    lines = [f"{clean(told['study'])}: {told['status']}; {told['trials']} trials ({counts or 'none yet'}); "
+    status = told["status"] + (f" by {told['driver']}" if told["driver"] else "")
+    lines = [f"{clean(told['study'])}: {clean(status)}; {told['trials']} trials ({counts or 'none yet'}); "
              f"{told['spent']:.0f} s of work"]  # fmt: skip
     if told["rounds"]:
         rows = [(r["name"], r["trials"], f"over: {r['closed']}" if r["closed"] else "open") for r in told["rounds"]]
