@@ -98,7 +98,7 @@ def _decimals(column: Column, cells: Sequence[Cell]) -> int | None:
     sizes = sorted(n for n in numbers if n > 0)
     if not sizes or all(n == int(n) for n in numbers) or sizes[-1] / sizes[0] >= 1000:
         return None
-    decimals = column.digits - 1 - math.floor(math.log10(sizes[len(sizes) // 2]))
+    decimals = column.digits - 1 - math.floor(math.log10(sizes[(len(sizes) - 1) // 2]))
     return max(0, decimals) if decimals <= column.digits + 2 else None
 
 

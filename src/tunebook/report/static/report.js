@@ -23,6 +23,7 @@
   const finite = (v) => typeof v === "number" && Number.isFinite(v);
   const least = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
   const most = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
+  const share = (v, lo, hi) => (hi > lo ? (v / 2 - lo / 2) / (hi / 2 - lo / 2) : 0); // halves: no overflow
   const clamp = (v, lo, hi) => Math.min(hi, Math.max(lo, v));
   const plural = (n, one, many = one + "s") => `${n} ${n === 1 ? one : many}`;
 
@@ -89,15 +90,16 @@
   // A scale maps values to 0..1 and back to words. options: clip (drop far outliers), values, marks, count of ticks.
   const scaleOf = (axis, values, { clip = false, marks = [], count = 5, pad = 0.04 } = {}) => {
     if (axis.scale === "category") return categoryScale(axis, values);
-    const log = axis.scale === "log", fwd = log ? Math.log10 : (v) => v, back = log ? (v) => 10 ** v : (v) => v;
+    const log = axis.scale === "log", fwd = log ? Math.log10 : (v) => v, back = log ? (v) => clamp(10 ** v, 5e-324, 1.7e308) : (v) => v;
     const usable = (v) => finite(v) && (!log || v > 0);
     const raw = values.filter(usable).map((v) => fwd(clamp(v, -8e307, 8e307)));
     const ends = raw.length ? (clip ? withoutOutliers(raw) : [least(raw), most(raw)]) : [0, 1];
     let [lo, hi] = ends;
-    for (const m of marks) if (usable(m) && (!clip || Math.abs(fwd(m) - (lo + hi) / 2) < 2 * (hi - lo))) [lo, hi] = [Math.min(lo, fwd(m)), Math.max(hi, fwd(m))];
+    const inScale = (v) => fwd(clamp(v, -8e307, 8e307));
+    for (const m of marks.filter(usable).map(inScale)) if (!clip || Math.abs(m - (lo + hi) / 2) < 2 * (hi - lo)) [lo, hi] = [Math.min(lo, m), Math.max(hi, m)];
     const fixed = [usable(axis.low), usable(axis.high)];
-    if (fixed[0]) lo = fwd(axis.low);
-    if (fixed[1]) hi = fwd(axis.high);
+    if (fixed[0]) lo = inScale(axis.low);
+    if (fixed[1]) hi = inScale(axis.high);
     if (!(hi > lo)) { const half = Math.abs(lo) * 0.05 || 0.5; lo -= half; hi += half; }
     const room = (hi - lo) * pad;
     lo -= room; hi += room;
@@ -315,7 +317,7 @@
     const groups = fig.points || [], lines = fig.lines || [], marks = fig.marks || [];
     const hue = hueOf([...groups, ...lines].map((g) => g.name));
     const shades = groups.flatMap((g) => g.shade || []).filter(finite);
-    const lowShade = least(shades), highShade = most(shades), span = highShade - lowShade || 1;
+    const lowShade = least(shades), highShade = most(shades);
     legend(view, [
       ...groups.map((g) => ({ name: g.name, hue: toneOf(g, g.shade ? "k-q5" : hue(g.name)), marker: g.marker || "circle" })),
       ...lines.map((s) => ({ name: s.name, hue: toneOf(s, hue(s.name)) })),
@@ -336,7 +338,7 @@
       const x = at.X(v), real = usable(g.y[i]), raw = real ? at.Y(g.y[i]) : at.height + at.below / 2, y = real ? clamp(raw, 0, at.height) : raw;
       if (!finite(x)) { lost += 1; return; }
       const jitter = at.scaleX.category ? (((i * 0.618034) % 1) - 0.5) * Math.min(24, at.width * at.scaleX.room * 0.4) : 0;
-      const tone = g.shade && finite(g.shade[i]) ? level((g.shade[i] - lowShade) / span) : toneOf(g, hue(g.name));
+      const tone = g.shade && finite(g.shade[i]) ? level(share(g.shade[i], lowShade, highShade)) : toneOf(g, hue(g.name));
       const node = symbol(raw !== y ? "triangle" : g.marker, x + jitter, y, radius, tone), name = (g.labels || [])[i];
       if (real && raw > y) node.setAttribute("transform", `${node.getAttribute("transform")} rotate(180)`);
       at.plot.append(node);
@@ -426,7 +428,7 @@
     const width = left + cell * columns.length + 4, height = head + tall * rows.length + 6, fits = width <= view.width + 1;
     const svg = sv("svg", { class: "canvas fixed", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": view.title, tabindex: 0 });
     const plot = sv("g", { transform: `translate(${left} ${head})` }), all = values.flat().filter(finite), targets = [];
-    const low = least(all), span = most(all) - low || 1;
+    const low = least(all), high = most(all);
     if (fig.column_title) plot.append(label(fig.column_title, cell * columns.length, { class: "title", x: (cell * columns.length) / 2, y: -head + 12, "text-anchor": "middle" }));
     if (fig.row_title) plot.append(label(fig.row_title, tall * rows.length, { class: "title", "text-anchor": "middle", transform: `translate(${-left + 12} ${(tall * rows.length) / 2}) rotate(-90)` }));
     columns.forEach((c, j) => plot.append(turned
@@ -436,10 +438,10 @@
       const sum = values[i].filter(finite).reduce((a, b) => a + b, 0);
       plot.append(label(r, left - 12 - (fig.row_title ? 20 : 0), { x: -8, y: (i + 0.5) * tall, dy: "0.33em", "text-anchor": "end" }));
       values[i].forEach((v, j) => {
-        const part = !finite(v) ? 0 : counts ? (sum > 0 ? v / sum : 0) : signed ? Math.abs(v) : (v - low) / span;
-        const hue = counts && v === 0 ? "k-muted" : signed && v < 0 ? "k-c1" : counts && rows[i] !== columns[j] ? "k-c1" : "k-c0", share = clamp(part, 0, 1);
-        plot.append(sv("rect", { class: `rect ${hue}`, "fill-opacity": (0.05 + 0.95 * Math.sqrt(share) * (counts ? 1 : share ** 0.5)).toFixed(3), x: j * cell + 1, y: i * tall + 1, width: cell - 2, height: tall - 2, rx: 3 }));
-        const dark = 0.05 + 0.95 * Math.sqrt(share) * (counts ? 1 : share ** 0.5) > 0.55, percent = `${(100 * part).toFixed(part > 0 && part < 0.1 ? 1 : 0)}%`;
+        const part = !finite(v) ? 0 : counts ? (sum > 0 ? v / sum : 0) : signed ? Math.abs(v) : share(v, low, high);
+        const hue = counts && v === 0 ? "k-muted" : signed && v < 0 ? "k-c1" : counts && rows[i] !== columns[j] ? "k-c1" : "k-c0", worth = clamp(part, 0, 1), opacity = 0.05 + 0.95 * (counts ? Math.sqrt(worth) : worth);
+        plot.append(sv("rect", { class: `rect ${hue}`, "fill-opacity": opacity.toFixed(3), x: j * cell + 1, y: i * tall + 1, width: cell - 2, height: tall - 2, rx: 3 }));
+        const dark = opacity > 0.55, percent = `${(100 * part).toFixed(part > 0 && part < 0.1 ? 1 : 0)}%`;
         const words = finite(v) ? number(v, 2) : "–", both = counts && cell >= 40 && v > 0;
         if (cell >= 24 && (!counts || v !== 0)) plot.append(sv("text", { class: dark ? "inverse" : "strong", x: (j + 0.5) * cell, y: (i + 0.5) * tall, dy: both ? "-0.1em" : "0.33em", "text-anchor": "middle" }, words));
         if (both) plot.append(sv("text", { class: dark ? "inverse" : "", x: (j + 0.5) * cell, y: (i + 0.5) * tall, dy: "1.05em", "text-anchor": "middle", "font-size": 9.5 }, percent));
