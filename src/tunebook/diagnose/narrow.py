@@ -31,16 +31,18 @@ def narrow(evidence: Evidence) -> list[Finding]:
     model = fit(rows, space)
     if model is None or int(np.sum(rows.feasible)) < 20 + 4 * space.dim:
         return []
-    told = {i.name: i for i in importance_of(model)}
-    found = []
-    for j, axis in enumerate(space.axes):
-        if not isinstance(axis.parameter, Float | Int) or axis.name in parents(space):
-            continue
-        worth = told[axis.name]
-        if worth.value >= LEAST_EFFECT:
-            found += _narrow(evidence, rows, j, worth)
-        elif worth.high <= NIL:
-            found += _freeze(evidence, rows, j, worth)
+    shares = model.effects().total
+    numbers = [
+        j
+        for j, axis in enumerate(space.axes)
+        if isinstance(axis.parameter, Float | Int) and axis.name not in parents(space)
+    ]
+    found = [f for j in numbers if shares[j] >= LEAST_EFFECT for f in _narrow(evidence, rows, j, float(shares[j]))]
+    if any(shares[j] <= NIL for j in numbers):
+        told = {i.name: i for i in importance_of(model)}
+        for j in numbers:
+            if (worth := told[space.axes[j].name]).high <= NIL:
+                found += _freeze(evidence, rows, j, worth)
     return found
 
 
@@ -54,7 +56,7 @@ def region(rows: Rows, j: int) -> tuple[float, float]:
     return float(np.min(codes)) - PADDING, float(np.max(codes)) + PADDING
 
 
-def _narrow(evidence: Evidence, rows: Rows, j: int, worth: Importance) -> list[Finding]:
+def _narrow(evidence: Evidence, rows: Rows, j: int, share: float) -> list[Finding]:
     axis = evidence.space.axes[j]
     low, high = region(rows, j)
     if min(high, 1.0) - max(low, 0.0) > MOST_LEFT:
@@ -63,11 +65,11 @@ def _narrow(evidence: Evidence, rows: Rows, j: int, worth: Importance) -> list[F
     if not isinstance(smaller, Float | Int):
         return []
     says = (
-        f"{axis.name} matters ({100 * worth.value:.0f} % of the differences), and the best trials all lie between "
+        f"{axis.name} matters ({100 * share:.0f} % of the differences), and the best trials all lie between "
         f"{smaller.low:g} and {smaller.high:g}"
     )
     advice = f"search {axis.name} there only"
-    figures = {"importance": worth.value, "left": min(high, 1.0) - max(low, 0.0)}
+    figures = {"importance": share, "left": min(high, 1.0) - max(low, 0.0)}
     return [Finding(NAME, Severity.INFO, says, advice, {axis.name: smaller}, (), axis.name, figures)]
 
 
