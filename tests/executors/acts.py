@@ -159,6 +159,10 @@ def use_memory() -> None:
     HOARD.append(b"x" * (3 << 30))
 
 
+def use_300_mb() -> None:
+    bytes(300 << 20).replace(b"\0", b"x")
+
+
 def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
 
@@ -168,6 +172,7 @@ def act(run: Run):
     for step in range(1, run.until + 1):
         if step == 2 and "does" in run.config:
             globals()[run.config["does"]]()
+        time.sleep(run.config.get("pause", 0.0))
         threads = float(os.environ["OMP_NUM_THREADS"])
         yield Measurement(step, {"value": 1.0 / step, "pid": os.getpid(), "threads": threads})
 

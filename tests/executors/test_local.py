@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.executors.acts import act, counts, deaf
-from tests.executors.helpers import Desk, until
+from acts import act, counts, deaf
+from helpers import Desk, until
 
 from tunebook.errors import SettingError
 from tunebook.executors.local import LocalExecutor
@@ -131,6 +131,17 @@ def test_times_are_filled_in(opened: Open) -> None:
     desk = opened(counts)
     desk.end(desk.submit(pause=0.02))
     assert all(m.measurement.seconds >= 0.02 for m in desk.measured(0))
+
+
+def test_memory_is_that_of_the_worker(opened: Open) -> None:
+    ours = b"x" * (400 << 20)
+    desk = opened()
+    small, large = desk.submit(pause=0.06), desk.submit(does="use_300_mb", pause=0.06)
+    desk.end(small)
+    desk.end(large)
+    peaks = [[m.measurement.memory for m in desk.measured(trial)] for trial in (small, large)]
+    assert 5 < peaks[0][-1] < 300, f"not the {len(ours) >> 20} MB of this process"
+    assert peaks[1][0] < 300 < peaks[1][-1]
 
 
 def test_kill_a_worker_in_the_middle_20_times(opened: Open) -> None:

@@ -1,25 +1,26 @@
 """How objectives get to worker processes, and what is said of those that cannot."""
 
 import functools
+import importlib
+import importlib.util
 import socket
 import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.executors.acts import act
-from tests.executors.helpers import Desk
+from acts import act
+from helpers import Desk
 
 from tunebook.errors import ObjectiveError
 from tunebook.executors.local import LocalExecutor
 from tunebook.objective import Objective, Run, objective
 from tunebook.trial import FailureKind, Measurement, Status
-
-LOCK = threading.Lock()
 
 
 def value_of(function: Objective, folder: Path) -> float:
@@ -35,15 +36,25 @@ def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str
     return subprocess.run([sys.executable, *words], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
-def uses_a_lock(run: Run) -> Iterator[Measurement]:
-    with LOCK:
-        yield Measurement(1, {"value": 3.0})
-
-
-@objective
-def decorated(run: Run) -> float:
-    with LOCK:
-        return 4.0
+@pytest.fixture
+def with_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
+    """A module that workers can import, with a global that cannot be sent."""
+    source = """
+    import threading
+    from tunebook import Measurement, objective
+    LOCK = threading.Lock()
+    def train(run):
+        with LOCK:
+            yield Measurement(1, {"value": 3.0})
+    @objective
+    def decorated(run):
+        with LOCK:
+            return 4.0
+    """
+    (tmp_path / "with_lock.py").write_text(textwrap.dedent(source))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("with_lock")
+    del sys.modules["with_lock"]
 
 
 class WithNested:
@@ -67,7 +78,7 @@ def scaled(run: Run, factor: float) -> Iterator[Measurement]:
     yield Measurement(1, {"value": factor})
 
 
-def test_functions_of_all_kinds(tmp_path: Path) -> None:
+def test_functions_of_all_kinds(tmp_path: Path, with_lock: types.ModuleType) -> None:
     factor = 2.0
 
     def closure(run: Run) -> Iterator[Measurement]:
@@ -76,8 +87,8 @@ def test_functions_of_all_kinds(tmp_path: Path) -> None:
     kinds: dict[str, tuple[Objective, float]] = {
         "closure": (closure, 2.0),
         "lambda": (lambda run: iter([Measurement(1, {"value": factor + 1})]), 3.0),
-        "of a module, whose lock stays where it is": (uses_a_lock, 3.0),
-        "decorated, of a module": (decorated, 4.0),
+        "of a module, whose lock stays where it is": (with_lock.train, 3.0),
+        "decorated, of a module": (with_lock.decorated, 4.0),
         "decorated here": (objective(lambda run: 4.5), 4.5),
         "nested": (WithNested.method, 5.0),
         "instance": (Instance(6.0), 6.0),
@@ -89,8 +100,6 @@ def test_functions_of_all_kinds(tmp_path: Path) -> None:
 
 
 def test_a_module_that_only_this_process_knows_goes_by_value(tmp_path: Path) -> None:
-    import types
-
     module = types.ModuleType("made_up_module")
     source = """
     from tunebook import Measurement
@@ -105,6 +114,26 @@ def test_a_module_that_only_this_process_knows_goes_by_value(tmp_path: Path) -> 
         assert value_of(module.train, tmp_path) == 9.0
     finally:
         del sys.modules["made_up_module"]
+
+
+def test_a_module_that_another_one_hides_goes_by_value(tmp_path: Path) -> None:
+    """Such as a package ``tests`` that some other project has installed."""
+    (tmp_path / "json.py").write_text("from tunebook import Measurement\ndef train(run):\n    yield Measurement(1, X)")
+    spec = importlib.util.spec_from_file_location("json", tmp_path / "json.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.X = {"value": 11.0}  # type: ignore[attr-defined]
+    right = sys.modules["json"]
+    sys.modules["json"] = module
+    try:
+        executor = LocalExecutor(module.train)
+    finally:
+        sys.modules["json"] = right
+    with executor:
+        desk = Desk(executor, tmp_path)
+        assert desk.end(desk.submit(until=1)).status is Status.COMPLETED
+        assert desk.measured(0)[0].measurement.metrics["value"] == 11.0
 
 
 def test_a_script_without_a_main_guard(tmp_path: Path) -> None:
@@ -186,7 +215,7 @@ def test_what_cannot_be_sent_is_named(make: Callable[[], object], kind: str, whe
         thing.close()  # type: ignore[union-attr]
 
 
-def test_a_global_that_cannot_be_sent_is_named() -> None:
+def test_a_global_that_cannot_be_sent_is_named(with_lock: types.ModuleType) -> None:
     script = """
     import sqlite3
     from tunebook import Measurement
@@ -205,7 +234,7 @@ def test_a_global_that_cannot_be_sent_is_named() -> None:
     done = run("-c", textwrap.dedent(script))
     assert "train: global 'load': global 'db'" in done.stdout, done.stdout + done.stderr
     assert "sqlite3.Connection" in done.stdout
-    LocalExecutor(uses_a_lock).close()  # globals of an importable module are not sent at all
+    LocalExecutor(with_lock.train).close()  # globals of an importable module are not sent at all
 
 
 def test_a_large_objective_is_warned_of() -> None:

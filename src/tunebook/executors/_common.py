@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -11,6 +12,8 @@ from tunebook.errors import SettingError
 from tunebook.objective import Run
 from tunebook.trial import Ended, Failure, FailureKind, Measured, Measurement, Status
 
+MEMORY_SECONDS = 0.05  # between looks at the memory: one costs as much as a very quick measurement
+
 
 def wall_clock() -> Callable[[], float]:
     """Seconds since the epoch that never go back: a step of the system's clock does not make durations negative."""
@@ -18,15 +21,31 @@ def wall_clock() -> Callable[[], float]:
     return lambda: offset + time.monotonic()
 
 
-def timed(event: Measured, elapsed: float) -> Measured:
-    """The event, with the seconds that it took and this process's peak memory, where they were left out."""
-    m = event.measurement
-    told = Measurement(m.step, m.metrics, m.seconds or elapsed, m.memory or peak_memory())
-    return Measured(event.number, event.attempt, told)
+class Meter:
+    """Fills in what a measurement leaves out: the seconds that it took, and this process's peak memory."""
+
+    def __init__(self) -> None:
+        self._memory, self._read, self._began = 0.0, -math.inf, time.perf_counter()
+
+    def go_on(self) -> None:
+        """The objective works from here."""
+        self._began = time.perf_counter()
+
+    def timed(self, event: Measured) -> Measured:
+        """The event, filled in."""
+        now, m = time.perf_counter(), event.measurement
+        if now - self._read > MEMORY_SECONDS and not m.memory:
+            self._memory, self._read = peak_memory(), now
+        told = Measurement(m.step, m.metrics, m.seconds or now - self._began, m.memory or self._memory)
+        return Measured(event.number, event.attempt, told)
 
 
 def peak_memory() -> float:
-    """The most memory that this process has had, in MB (ru_maxrss is in bytes on macOS, in KB elsewhere)."""
+    """The most memory that this process has had, in MB."""
+    if sys.platform == "linux":  # ru_maxrss would begin with the peak of the process that started this one
+        with open("/proc/self/status", "rb", buffering=0) as file:
+            _, _, rest = file.read(4096).partition(b"VmHWM:")
+        return int(rest.split(maxsplit=1)[0]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tunebook.executors._common import timed
+from tunebook.executors._common import Meter
 from tunebook.objective import Run, failure_of
 from tunebook.trial import Ended, Event, Measured, Measurement, Status
 
@@ -37,18 +36,18 @@ def journalled(events: Iterator[Event], run: Run) -> Iterator[Event]:
         for m in known:
             last = m.step
             yield Measured(run.trial, run.attempt, m)
-        began = time.perf_counter()
+        meter = Meter()
         for event in events:
             if isinstance(event, Measured):
                 if event.measurement.step > last:
-                    told = timed(event, time.perf_counter() - began)
+                    told = meter.timed(event)
                     try:
                         os.write(journal, _line(told.measurement))
                     except OSError as error:
                         yield Ended(run.trial, run.attempt, Status.FAILED, failure_of(error))
                         return
                     yield told
-                began = time.perf_counter()
+                meter.go_on()
             elif last >= run.until and isinstance(event, Ended) and event.failure and not event.failure.traceback:
                 # the checkpoint was at the last step already, so that there was nothing left to measure
                 yield replace(event, status=Status.COMPLETED, failure=None)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
+import os
 import pickle
 import sys
 import types
 import warnings
 from collections.abc import Iterator
-from importlib.machinery import BuiltinImporter, PathFinder
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from operator import attrgetter
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -36,17 +38,10 @@ def packed_objective(objective: Objective, memory_limit: int | None) -> bytes:
     Raises ObjectiveError naming the variable if the objective cannot be sent. Warns if it is very large.
     """
     name = _importable_name(objective)
-    module = sys.modules.get(getattr(objective, "__module__", None) or "")
-    by_value = module is not None and module.__name__ != "__main__" and not _importable(module.__name__)
-    if by_value:
-        cloudpickle.register_pickle_by_value(module)
     try:
-        blob = b"" if name else cloudpickle.dumps(objective)
+        blob = b"" if name else _by_value(objective)
     except Exception as error:
         raise _unsendable(objective, error) from error
-    finally:
-        if by_value:
-            cloudpickle.unregister_pickle_by_value(module)
     if len(blob) > LARGE:
         size, where = max(((_size(v), path) for path, v in _parts(inspect.unwrap(objective))), default=(0, "?"))
         warnings.warn(
@@ -55,6 +50,36 @@ def packed_objective(objective: Objective, memory_limit: int | None) -> bytes:
             stacklevel=4,
         )
     return pickle.dumps((memory_limit, name, blob))
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Takes functions and classes of modules that a worker would not find by value, as those of ``__main__``."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.found: dict[str, bool] = {"__main__": True}
+        self.by_value: list[ModuleType] = []
+
+    def reducer_override(self, obj: object) -> Any:
+        name = getattr(obj, "__module__", None) if isinstance(obj, FunctionType | type) else None
+        if isinstance(name, str) and name not in self.found:
+            self.found[name] = _importable(name)
+            registered = name in cloudpickle.list_registry_pickle_by_value()
+            if not self.found[name] and name in sys.modules and not registered:
+                self.by_value.append(sys.modules[name])
+                cloudpickle.register_pickle_by_value(sys.modules[name])
+        return super().reducer_override(obj)
+
+
+def _by_value(value: object) -> bytes:
+    with io.BytesIO() as file:
+        pickler = _Pickler(file)
+        try:
+            pickler.dump(value)
+        finally:
+            for module in pickler.by_value:
+                cloudpickle.unregister_pickle_by_value(module)
+        return file.getvalue()
 
 
 def _importable_name(objective: object) -> tuple[str, str] | None:
@@ -69,12 +94,22 @@ def _importable_name(objective: object) -> tuple[str, str] | None:
     return (module, name) if found is objective and _importable(module) else None
 
 
-def _importable(module: str) -> bool:
-    """Whether a fresh interpreter with the same path finds the module."""
-    top = module.partition(".")[0]
-    if top == "__main__":
+def _importable(name: str) -> bool:
+    """Whether a fresh interpreter with the same path finds this very module, and no other one of its name."""
+    module = sys.modules.get(name)
+    if name == "__main__" or module is None:
         return False
-    return PathFinder.find_spec(top) is not None or BuiltinImporter.find_spec(top) is not None
+    editable = [f for f in sys.meta_path if getattr(f, "__module__", "").startswith("__editable__")]
+    finders: list[Any] = [BuiltinImporter, FrozenImporter, PathFinder, *editable]
+    parts, path, spec = name.split("."), None, None
+    for i in range(len(parts)):
+        found = (finder.find_spec(".".join(parts[: i + 1]), path) for finder in finders)
+        spec = next((s for s in found if s is not None), None)
+        if spec is None:
+            return False
+        path = spec.submodule_search_locations
+    file = getattr(module, "__file__", None)
+    return spec is not None and (file is None or os.path.realpath(spec.origin or "") == os.path.realpath(file))
 
 
 def _unsendable(objective: Objective, error: Exception) -> ObjectiveError:
@@ -110,14 +145,14 @@ def _culprit(value: object, path: tuple[str, ...], seen: set[int]) -> tuple[tupl
 
 def _sendable(value: object) -> bool:
     try:
-        cloudpickle.dumps(value)
+        _by_value(value)
     except Exception:  # noqa: BLE001  (whatever a __reduce__ raises means no)
         return False
     return True
 
 
 def _size(value: object) -> int:
-    return len(cloudpickle.dumps(value)) if _sendable(value) else 0
+    return len(_by_value(value)) if _sendable(value) else 0
 
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:
