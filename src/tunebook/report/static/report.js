@@ -72,7 +72,7 @@
     if (b - a < 0.7) return linearTicks(lo, hi, count).filter((v) => v > 0);
     const every = Math.max(1, Math.ceil((b - a) / Math.max(2, count))), ticks = [];
     for (let e = Math.floor(a); e <= b + 1e-9; e += 1) {
-      if (e % every === 0) for (const m of b - a < 1.7 ? [1, 2, 5] : b - a < 3 && count > 4 ? [1, 3] : [1]) ticks.push(m * 10 ** e);
+      if (e % every === 0) for (const m of b - a < 1.7 ? [1, 2, 5] : b - a < (count > 4 ? 3 : 2.5) ? [1, 3] : [1]) ticks.push(m * 10 ** e);
     }
     return ticks.filter((v) => v >= lo * 0.999999 && v <= hi * 1.000001).map((v) => Number(v.toPrecision(6)));
   };
@@ -462,7 +462,7 @@
     const margin = [Math.min(110, 14 + Math.max(0, ...scales[0].ticks.map((t) => measure(t.text)))), 40];
     const gap = Math.max(92, (view.width - margin[0] - margin[1]) / (n - 1)), total = margin[0] + margin[1] + gap * (n - 1);
     const svg = sv("svg", { class: "canvas fixed", viewBox: `0 0 ${total} ${height + top + below}`, width: total, height: height + top + below, role: "group", "aria-label": view.title });
-    const plot = sv("g", { transform: `translate(${margin[0]} ${top})` });
+    const plot = sv("g", { transform: `translate(${margin[0]} ${top})`, class: rows.length > 250 ? "many" : "few" });
     const y = (j, v) => { const t = scales[j].place(v); return finite(t) ? height * (state.turned[j] ? t : 1 - t) : height + 16; };
     const losses = rows.map((r) => r[n - 1]), sign = fig.better === "higher" ? -1 : 1;
     const ranked = losses.map((v, i) => [finite(v) ? sign * v : Infinity, i]).sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : a[1] - b[1])).map(([, i]) => i);
