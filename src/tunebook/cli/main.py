@@ -7,6 +7,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -16,6 +17,7 @@ from tunebook.cli.words import complain
 from tunebook.errors import Problem, SettingError, TunebookError, nearest
 
 INTERNAL, STORAGE, INTERRUPTED = 1, 74, 130
+BUG = "this is a bug in tunebook or a broken installation; --debug shows where"
 _MISUSE: type[Exception] = typer.BadParameter.__mro__[
     2
 ]  # the base of typer's usage errors, which it exports under no name
@@ -35,7 +37,6 @@ app = typer.Typer(
         "tunebook resume digits",
         "tunebook best digits",
     ),
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -69,26 +70,32 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def call(words: Sequence[str]) -> int:
     """Run a command; returns its exit code, whatever happens."""
     try:
-        told = app(list(words), prog_name="tunebook", standalone_mode=False)
-        return told if isinstance(told, int) else 0
-    except TunebookError as error:
-        complain(error)
-        code = error.exit_code
-    except _MISUSE as misuse:
-        complain(_misused(misuse))
-        return 2
+        command = typer.main.get_command(app)
+        with command.make_context("tunebook", list(words) or ["--help"]) as context:
+            return int(command.invoke(context))
+    except typer.Exit as done:  # of --help
+        return done.exit_code
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else INTERNAL
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:
-        code = _unsaid(error)
-    except Exception as error:  # noqa: BLE001  (the last resort: a bug of ours must not look like the user's)
-        complain(f"error[INTERNAL]: {type(error).__name__}: {error}\n  this is a bug in tunebook; --debug shows where")
-        code = INTERNAL
-    if "--debug" in words:
-        traceback.print_exc()
-    return code
+    except Exception as error:  # noqa: BLE001  (the last resort: each is explained to the person at the terminal)
+        if "--debug" in words:
+            traceback.print_exc()
+        return _explained(error, words)
+
+
+def _explained(error: Exception, words: Sequence[str]) -> int:
+    """Say what went wrong, in house style; returns the exit code."""
+    if isinstance(error, OSError):
+        return _unsaid(error)
+    if isinstance(error, _MISUSE):
+        error = _misused(error, words)
+    if isinstance(error, TunebookError):
+        complain(error)
+        return error.exit_code
+    complain(f"error[INTERNAL]: {type(error).__name__}: {error}\n  {BUG}")
+    return INTERNAL
 
 
 def _unsaid(error: OSError) -> int:
@@ -102,7 +109,7 @@ def _unsaid(error: OSError) -> int:
     return STORAGE
 
 
-def _misused(misuse: Exception) -> TunebookError:
+def _misused(misuse: Exception, words: Sequence[str]) -> TunebookError:
     """typer's complaint as one of ours, with the nearest command or flag."""
     says = str(getattr(misuse, "format_message", lambda: misuse)()).strip()
     context: Any = getattr(misuse, "ctx", None)
@@ -117,7 +124,9 @@ def _misused(misuse: Exception) -> TunebookError:
         got = says.partition("'")[2].rpartition("'")[0]
         return SettingError(Problem("there is no such command", "tunebook", got, nearest(got, names),
                                     "tunebook --help", "CONFIG-060"))  # fmt: skip
-    return SettingError(Problem(says.rstrip("."), command, fix=f"{command} --help", code="CONFIG-060"))
+    flags = getattr(getattr(misuse, "param", None), "opts", ())
+    got = next((b for a, b in pairwise(words) if a in flags), "")
+    return SettingError(Problem(says.rstrip("."), command, got, fix=f"{command} --help", code="CONFIG-060"))
 
 
 @app.command(

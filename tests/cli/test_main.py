@@ -1,0 +1,204 @@
+"""Commands as people type them: help, misuse, exit codes, places of output."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from clidesk import QUICK, environment, tunebook
+from typer.testing import CliRunner
+
+from tunebook.cli.main import app
+
+COMMANDS = ("run", "resume", "list", "show", "best", "report", "export", "predict", "version")
+HEAVY = ("torch", "sqlalchemy", "scipy", "sklearn", "pandas", "pydantic")
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys\nfrom tunebook.cli.main import call\nassert call(['--help']) == 0\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "[]"
+    assert "Usage: tunebook" in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_with_examples(command):
+    told = CliRunner().invoke(app, [command, "--help"])
+    assert told.exit_code == 0
+    assert f"Usage: tunebook {command}" in told.output.replace("root", "tunebook")
+    assert "Examples:" in told.output and f"  tunebook {command}" in told.output
+
+
+def test_no_command_gives_help(here):
+    code, out, err = here()
+    assert (code, err) == (0, "")
+    assert "Commands:" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["rnu"], ["no such command", "rnu", "did you mean 'run'", "try: tunebook --help"]),
+        (["show", "x", "--jsno"], ["no such flag", "--jsno", "did you mean '--json'", "tunebook show --help"]),
+        (["run", "--worker", "2"], ["no such flag", "did you mean '--workers'"]),
+        (["run", "--trials", "many"], ["many", "try: tunebook run --help"]),
+        (["run", "--trials"], ["--trials", "requires an argument"]),
+        (["show"], ["Missing argument", "tunebook show"]),
+        (["show", "a", "b"], ["unexpected extra argument", "b"]),
+        (["export", "done", "--format", "xls"], ["unknown format", "xls", "csv"]),
+        (["report", "done", "--format", "pdf"], ["unknown format", "html"]),
+        (["show", ""], ["not a study's name"]),
+        (["show", "dnoe"], ["there is no study 'dnoe'", "tunebook-runs/dnoe", "tunebook list"]),
+        (["run"], ["nothing to tune", "FILE.py:FUNCTION"]),
+    ],
+)
+def test_misuse_is_told_in_house_style(here, words, says):
+    code, out, err = here(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error")
+    assert len(err.splitlines()) <= 8 and "Traceback" not in err
+    for part in says:
+        assert part.lower() in err.lower()
+
+
+def test_nearest_study_is_named(shelf):
+    done = tunebook(shelf, "best", "dune")
+    assert done.returncode == 2
+    assert "did you mean 'done'?" in done.stderr
+
+
+def test_the_first_line_of_an_error_is_red_on_request_and_never_with_no_color(shelf):
+    red, plain = "\x1b[1;31m", environment()
+    words = [sys.executable, "-m", "tunebook.cli.main", "show", "x"]
+    told = [subprocess.run(words, cwd=shelf, env={**plain, **more}, capture_output=True, text=True, check=False).stderr
+            for more in ({}, {"FORCE_COLOR": "1"}, {"FORCE_COLOR": "1", "NO_COLOR": "1"})]  # fmt: skip
+    assert [t.startswith(red) for t in told] == [False, True, False]
+
+
+# exit codes, each for real: 0 and 2 are everywhere in these tests, 130 and 143 in test_signals.py
+
+
+def test_1_a_bug_or_a_broken_installation(folder, tmp_path):
+    package = tmp_path / "broken" / "scipy"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('this scipy is broken')")
+    done = tunebook(folder, "show", "x", PYTHONPATH=str(package.parent))
+    assert done.returncode == 1
+    assert "this scipy is broken" in done.stderr and "Traceback" not in done.stderr
+    done = tunebook(folder, "show", "x", "--debug", PYTHONPATH=str(package.parent))
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_3_no_trial_succeeded(here):
+    code, out, err = here("run", "work.py:diverging", "--space", "space.toml", "--metric", "loss", "-n", 8, "-j", 0)
+    assert code == 3
+    assert "no trial succeeded" in err
+    code, out, _ = here("best", "work", "--json")
+    assert code == 3
+    assert json.loads(out)["config"] is None
+
+
+def test_4_busy(folder):
+    words = ["run", "work.py:slow", "--space", "space.toml", "--metric", "loss", "--steps", "200", "-j", "1"]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "tunebook.cli.main", *words],
+        cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert first.stderr is not None
+        assert "round baseline" in first.stderr.readline()
+        before = (folder / "tunebook-runs/work/config.resolved.toml").read_text()
+        second = tunebook(folder, *words, "--trials", "60")
+        assert second.returncode == 4
+        assert f"process {first.pid}" in second.stderr and "kill" in second.stderr
+        assert (folder / "tunebook-runs/work/config.resolved.toml").read_text() == before
+        # those who only read are not in its way
+        told = json.loads(tunebook(folder, "list", "--json").stdout)
+        assert [(t["study"], t["status"]) for t in told] == [("work", "running")]
+        shown = tunebook(folder, "show", "work")
+        assert shown.returncode == 0 and f"running by process {first.pid}" in shown.stdout
+    finally:
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=60)
+    assert first.returncode == 143
+
+
+def test_5_the_first_trials_fail_alike(here):
+    code, out, err = here("run", "work.py:broken", "--space", "space.toml", "--metric", "loss", "-j", 0, "-q")
+    assert (code, out) == (5, "")
+    assert "KeyError: 'no such column'" in err and "work.py:" in err and "Traceback" not in err
+
+
+def test_6_the_record_does_not_go_together_with_what_is_asked(here):
+    asked = (*QUICK, "-n", 8, "-j", 0, "-q")
+    assert here(*asked)[0] == 0
+    assert here(*asked)[0] == 0
+    changed = [w if w != "1" else "2" for w in asked]
+    code, _, err = here(*changed)
+    assert code == 6
+    assert "seed" in err and "try:" in err
+    code, _, err = here("run", "work.py:plain", *asked[2:])
+    assert code == 6
+    assert "work.py:plain" in err and "work.py:quick" in err
+
+
+def test_74_the_record_cannot_be_read(here, folder):
+    place = folder / "tunebook-runs" / "odd"
+    place.mkdir(parents=True)
+    (place / "book.db").write_bytes(b"PK\x03\x04" + b"\0" * 200)
+    code, out, err = here("show", "odd")
+    assert (code, out) == (74, "")
+    assert "a zip file" in err and "Traceback" not in err
+    code, out, err = here("list")
+    assert code == 0 and "not a SQLite database" in out
+    (place / "book.db").write_bytes(b"")
+    assert here("show", "odd")[0] == 74
+
+
+def test_74_stdout_is_full(shelf):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tunebook.cli.main", "export", "done", "--format", "json"],
+            cwd=shelf, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 74
+    assert "No space left" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["export done --format json --curves", "show done", "list"])
+def test_a_broken_pipe_is_silent(shelf, words):
+    line = f"{sys.executable} -m tunebook.cli.main {words} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=shelf, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_results_on_stdout_the_rest_on_stderr(here):
+    asked = (*QUICK, "-n", 8, "-j", 0)
+    code, out, err = here(*asked, "--json")
+    assert code == 0
+    assert json.loads(out)["study"] == "work"
+    assert "round baseline" in err and "trial 0 completed" in err
+    code, out, err = here(*asked, "--quiet")
+    assert code == 0 and "report: " in out and err == ""
+    code, out, _ = here("version", "--json")
+    assert code == 0 and {"tunebook", "python", "numpy"} <= json.loads(out).keys()
+    assert here("version")[1].startswith("tunebook ")
+
+
+def test_reading_writes_nothing(here, folder):
+    assert here(*QUICK, "-n", 6, "-j", 0, "-q")[0] == 0
+    place = folder / "tunebook-runs" / "work"
+    before = {p.name: p.read_bytes() for p in place.iterdir() if p.is_file()}
+    for words in (("show", "work"), ("best", "work"), ("list",), ("export", "work"), ("report", "work", "-o", "-")):
+        assert here(*words)[0] == 0
+    assert {name: (place / name).read_bytes() for name in before} == before
