@@ -40,7 +40,7 @@ def work(tmp_path_factory):
 
 def tunebook(work, *words, faults=""):
     env = {**os.environ, "TUNEBOOK_FAULTS": faults}
-    return subprocess.run(
+    return subprocess.run(  # noqa: PLW1510  (its exit code is what the tests look at)
         [sys.executable, "-m", "tunebook.cli.main", *words],
         cwd=work,
         env=env,
