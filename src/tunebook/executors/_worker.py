@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import fcntl
 import os
 import pickle
 import resource
@@ -52,13 +53,14 @@ def main(commands: int, events: int, setup: int, life: int, driver: int) -> None
 def _die_with(driver: int, life: int) -> None:
     """Let no way of dying of the driver leave this process behind.
 
-    On Linux the driver has arranged already that the kernel kills the group when the pipe ``life`` closes, which also
-    works while other code holds the interpreter; elsewhere a thread waits for that.
+    Where the driver could arrange it, the kernel kills the group when the pipe ``life`` closes; elsewhere a thread
+    waits for that. The signal at the parent's death is for when a fork of the driver holds the pipe open. It comes
+    already when the thread that started this process ends: the one in which the study runs.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which winds its workers down
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    else:
+    if sys.platform != "linux" or fcntl.fcntl(life, fcntl.F_GETSIG) != signal.SIGKILL:
         threading.Thread(target=_watch, args=(life,), daemon=True).start()
     if os.getppid() != driver:
         os._exit(1)

@@ -184,13 +184,13 @@ class LocalExecutor(Executor):
 
     def _listen(self, seconds: float) -> None:
         """Wait for workers to say something or to die, and take it in."""
-        told = self._selector.select(seconds if sys.platform == "linux" else min(seconds, TICK))
+        unseen = [worker for worker in self._workers if worker.sentinel is None]
+        told = self._selector.select(min(seconds, TICK) if unseen else seconds)
         touched = {key.data: None for key, _ in told}
         dead = {key.data for key, _ in told if key.fd == key.data.sentinel}
         for worker in touched:
             self._take_in(worker)
-        if sys.platform != "linux":
-            dead |= {worker for worker in self._workers if worker.dead}
+        dead |= {worker for worker in unseen if worker.dead}
         for worker in dead | {worker for worker in touched if worker.silent}:
             self._bury(worker)
 
