@@ -1,6 +1,6 @@
 """How often is each verdict wrong? False alarms and misses of every check on cases whose truth is known.
 
-    python benchmarks/diagnosis.py --seeds 200 > table.md        all, about 25 minutes on one core
+    python benchmarks/diagnosis.py --seeds 200                    all; well over half an hour on one core
     python benchmarks/diagnosis.py --only boundary --seeds 50
 
 Each line is a case: what is true in it, how many trials there are, and in how many of the seeds the check said so. For

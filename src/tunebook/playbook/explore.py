@@ -32,7 +32,7 @@ def evidence_of(base: Base, trials: Trials, space: Space) -> Evidence:
     train = f"train_{base.goal.metric}"
     told = [t for t in trials.values() if not t.context.final]
     reported = any(train in t.curve[-1].metrics for t in told if t.curve)
-    return Evidence(told, space, base.goal, base.steps, train if reported else None)
+    return Evidence(told, space, base.goal, base.steps, train if reported else None, base.chance)
 
 
 class Explore(Stage):
