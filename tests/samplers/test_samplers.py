@@ -13,6 +13,7 @@ from tunebook.samplers.base import Sampler
 from tunebook.samplers.grid import GridSampler
 from tunebook.samplers.quasi import BLOCK, QuasiSampler
 from tunebook.samplers.random import RandomSampler
+from tunebook.samplers.tpe import TPESampler
 from tunebook.space import Choice, Config, Float, Int, Space
 from tunebook.testing.sampler import NET, Make, check_sampler
 from tunebook.trial import Failure, FailureKind, Goal, Measurement, Status, Trial, config_key
@@ -25,6 +26,7 @@ MAKES: dict[str, Make] = {
     "random": RandomSampler,
     "sobol": QuasiSampler,
     "halton": partial(QuasiSampler, kind="halton"),
+    "tpe": TPESampler,
 }
 
 

@@ -1,0 +1,109 @@
+"""TPE: configurations that are likely among the good ones and unlikely among the others.
+
+J. Bergstra, R. Bardenet, Y. Bengio, B. Kegl, "Algorithms for hyper-parameter optimization", NeurIPS 2011: with l(x) the
+density of the good trials and g(x) that of the rest, the expected improvement grows with l(x) / g(x) (section 4.1).
+Multivariate, that is with kernels over all axes at once: S. Falkner, A. Klein, F. Hutter, "BOHB", ICML 2018.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from tunebook.errors import SettingError
+from tunebook.samplers._parzen import Layout, Parzen
+from tunebook.samplers.base import History, Sampler
+from tunebook.samplers.quasi import QuasiSampler
+from tunebook.space import Array, Space
+from tunebook.trial import Goal
+
+SHARPER = 4.0
+MOST_GOOD = 25
+LEAST_AT_LEVEL = 10
+
+
+class TPESampler(Sampler):
+    """Tree-structured Parzen estimator over all axes at once. Raises SettingError.
+
+    The first ``startup`` configurations, counted as they are told, are quasi-random. After that the best share
+    ``gamma`` of what was told (at most 25) is "good"; of ``candidates`` draws from the density of the good ones, that
+    with the best ratio to the density of the others is proposed. Good trials weigh by their rank, as in CMA-ES. The
+    density of the others is four times sharper: it has to push away from where they are, no farther.
+
+    Conditions: the axes that others depend on are proposed first, by their own ratio, then the rest given these. So
+    branches with many hyperparameters have no advantage over those with few, and nothing is drawn independently.
+    Failed trials are never good. What is pending, and the batch so far, counts among the others ("constant liar").
+
+    Trials with other budgets: the largest budget that at least 10 (and as many as are good) trials have reached is the
+    level; those that reached it are ranked by their loss, before those that did not, and these by how far they came.
+    """
+
+    def __init__(
+        self, space: Space, goal: Goal, seed: int = 0, startup: int = 10, candidates: int = 64, gamma: float = 0.2
+    ) -> None:
+        super().__init__(space, goal, seed)
+        if startup < 1 or candidates < 1:
+            raise SettingError("TPE needs a start and candidates", where="startup, candidates",
+                               got=f"{startup}, {candidates}", expected="1 or more each")  # fmt: skip
+        if not 0 < gamma < 1:
+            raise SettingError("gamma is a share of the trials", where="gamma", got=repr(gamma), expected="0 to 1")
+        self.startup, self.candidates, self.gamma = startup, candidates, gamma
+        self._quasi = QuasiSampler(space, goal, seed)
+        self._layout = Layout(space)
+
+    def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
+        if len(history) < self.startup or not history.feasible.any() or not self.space.dim:
+            return self._quasi.points(first, n)
+        order, many = self._ranked(history)
+        X = history.X[order]
+        rank_weights = np.log(many + 0.5) - np.log(np.arange(1, many + 1))
+        good = Parzen.around(self._layout, X[:many], rank_weights / rank_weights.mean())
+        others = np.concatenate([X[many:], _without(pending, X)])
+        rest = Parzen.around(self._layout, others, np.ones(len(others)), SHARPER)
+        taken = np.concatenate([X, pending])
+        found: list[Array] = []
+        for _ in range(n):
+            best = self._best(good, rest, taken, rng)
+            rest = rest.plus(best)
+            taken = np.concatenate([taken, best[None]])
+            found.append(best)
+        return np.array(found, dtype=np.float64).reshape(len(found), self.space.dim)
+
+    def _best(self, good: Parzen, rest: Parzen, taken: Array, rng: np.random.Generator) -> Array:
+        """The candidate (d,) with the best ratio that is not taken yet (or simply the best)."""
+        above = self._layout.above
+        upper = None
+        if self._layout.upper:
+            x = good.sample(self.candidates, rng)
+            features = self._layout.features(x)
+            best = int(np.argmax(good.log_density(features, above) - rest.log_density(features, above)))
+            upper = x[best]
+            good, rest = good.given(features[best]), rest.given(features[best])
+        x = good.sample(self.candidates, rng, upper)
+        features = self._layout.features(x)
+        ratio = good.log_density(features, ~above) - rest.log_density(features, ~above)
+        order = np.argsort(-ratio, kind="stable")
+        chosen = next((i for i in order.tolist() if not _same(taken, x[i]).any()), int(order[0]))
+        return np.asarray(x[chosen])
+
+    def _ranked(self, history: History) -> tuple[npt.NDArray[np.int64], int]:
+        """Rows from best to worst, and how many of them are good."""
+        sound, budget = history.feasible, history.budget
+        many = max(1, min(MOST_GOOD, math.ceil(self.gamma * len(history)), int(sound.sum())))
+        reached = np.sort(budget[sound])[::-1]
+        level = reached[min(len(reached), max(LEAST_AT_LEVEL, many)) - 1]
+        there = sound & (budget >= level)
+        way = np.where(there, level, np.where(sound, budget, -1))
+        return np.lexsort((history.number, history.y, -way)), many
+
+
+def _same(rows: Array, x: Array) -> npt.NDArray[np.bool_]:
+    """Which rows (n, d) are the configuration x (d,), up to rounding."""
+    return np.asarray(np.all((np.abs(rows - x) < 1e-9) | (np.isnan(rows) & np.isnan(x)), axis=1))
+
+
+def _without(pending: Array, X: Array) -> Array:
+    """Pending rows that were not told yet: a trial that is resumed counts by what it has shown."""
+    return pending[[not _same(X, x).any() for x in pending]] if len(pending) else pending
