@@ -65,7 +65,8 @@ def story_in(record: Record) -> Story | None:
     opened = list(trials.opened.values())[-1]
     space = Space.from_dict(opened.space)
     steps = int(opened.about.get("steps", 1))
-    return story_of(record, (), Base(space, space.default, opened.goal, steps, max(1, len(trials)), final=False))
+    base = Base(space, space.default, opened.goal, steps, max(1, len(trials)), final=False, baseline=space.default)
+    return story_of(record, (), base if record.best is None else replace(base, config=record.best.config))
 
 
 class _Over(Exception):
@@ -91,11 +92,11 @@ def played(base: Base, trials: Trials) -> list[Chapter]:
 
 def story_of(record: Record, chapters: Sequence[Chapter], base: Base) -> Story:
     """All that a report tells of; ``base`` is where the playbook started."""
-    base = chapters[-1].conclusion.base if chapters else replace(base, baseline=base.config)
+    base = chapters[-1].conclusion.base if chapters else replace(base, baseline=base.space.default)
     trained = model_of(record.folder, chapters)
     look = look_of(record.trials.notes.get(TEST), trained)
     model = trained if trained is not None and trained.is_dir() else None
-    return Story(record.name, base.goal, base, record.trials, chapters, look, model)
+    return Story(record.name, base.goal, base, record.trials, chapters, look, model, finished=record.finished)
 
 
 def model_of(folder: Path, chapters: Sequence[Chapter]) -> Path | None:

@@ -30,7 +30,8 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
     told["observed"] = {"trial": best.number, "value": best.value(goal), "config": dict(best.config)}
     told |= {"source": "best observed", "config": dict(best.config)}
     if story is not None and record.finished:
-        told |= {"source": "confirmed" if story.base.adopted else "default", "config": dict(story.base.config)}
+        kept = "default" if story.base.config == story.base.baseline else "best observed"
+        told |= {"source": "confirmed" if story.base.adopted else kept, "config": dict(story.base.config)}
         told["confirmed"] = _confirmed(story)
         told |= outputs_of(story)
     return told

@@ -208,7 +208,7 @@ def folder_of(job: Job, name: str) -> Path:
     if job.folder is not None:
         return Path(job.folder)
     told = job.study if job.study is not None else name
-    if not told or told != Path(told).name or not told.isprintable() or len(told) > 200:
+    if not told.strip(".") or told != Path(told).name or not told.isprintable() or len(told) > 200:
         raise SettingError("this is not a study's name", where="--study", got=repr(told)[:80],
                            expected="a short name without slashes", fix="--folder PATH for another place",
                            code="CONFIG-043")  # fmt: skip

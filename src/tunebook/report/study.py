@@ -80,6 +80,7 @@ class Story:
     look: TestLook | None = None
     model: Path | None = None
     parameters: Table | None = field(default=None)
+    finished: bool = True
 
     @property
     def search(self) -> list[Trial]:
@@ -122,6 +123,8 @@ def _summary(story: Story) -> Iterable[Block]:
 
 
 def _verdict(story: Story) -> str:
+    if not story.finished:
+        return f"The study is not finished: this is what {len(story.trials)} trials show so far."
     stop = story.chapters[-1].conclusion.stop
     told = story.confirmation
     if stop:
@@ -176,7 +179,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _final(story: Story) -> Iterable[Block]:
-    yield Heading("The configuration to use")
+    yield Heading("The configuration to use" if story.finished else "The configuration so far, not confirmed")
     rows = [
         (name, _shown(value), _shown(story.base.baseline.get(name)), _range(story.space, name))
         for name, value in story.base.config.items()
