@@ -8,6 +8,7 @@ import pytest
 from tunebook.errors import FailingStudy, SettingError, StudyBusy, StudyMismatch
 from tunebook.executors.serial import SerialExecutor
 from tunebook.executors.simulated import SimulatedExecutor
+from tunebook.jobs import open_study
 from tunebook.objective import EarlyStop, objective
 from tunebook.samplers import GridSampler, QuasiSampler, TPESampler
 from tunebook.schedulers import AshaScheduler, FullScheduler, HalvingScheduler
@@ -16,7 +17,7 @@ from tunebook.space import Choice, Float, Int, Space
 from tunebook.stores.memory import MemoryStore
 from tunebook.stores.sql import SqlStore
 from tunebook.study import Interrupted, Search, Study
-from tunebook.trial import Ended, FailureKind, Goal, Launched, Measured, Measurement, Status
+from tunebook.trial import Created, Ended, FailureKind, Goal, Launched, Measured, Measurement, Opened, Status
 
 GOAL = Goal("loss")
 SPACE = Space(x=Float(-5.0, 10.0), y=Float(0.0, 15.0))
@@ -270,3 +271,21 @@ def test_runs_have_a_folder_of_their_own(tmp_path):
     with Study(MemoryStore(), tmp_path, SerialExecutor(writes)) as study:
         study.run(search(steps=1), 2)
     assert (tmp_path / "trials" / "1" / "note.txt").read_text() == "1"
+
+
+def test_a_trial_that_was_to_be_stopped_when_the_driver_was_lost_is_not_run_again(tmp_path):
+    store = MemoryStore()
+    store.append([Opened("search", SPACE.as_dict(), GOAL), Created(0, "search", SPACE.default), Launched(0, 1, 9)])
+    store.append([Measured(0, 1, Measurement(step, {"loss": 1.0})) for step in (1, 2)])
+    with Study(store, tmp_path, SimulatedExecutor(branin)) as study:
+        trials = study.run(search(scheduler=Stopping), 1)
+    assert trials[0].status is Status.STOPPED and trials[0].step == 2 and trials[0].attempt == 1
+
+
+def test_an_asked_study_refuses_a_space_that_does_not_go_together(tmp_path):
+    with open_study(Space(a=Float(0, 1), b=Float(0, 1)), GOAL, folder=tmp_path / "s") as study:
+        study.tell(study.ask()[0].number, loss=1.0)
+    with pytest.raises(StudyMismatch, match="b"), open_study(Space(a=Float(0, 1)), GOAL, folder=tmp_path / "s"):
+        pass
+    with open_study(Space(a=Float(0, 2), b=Float(0, 1), c=Int(1, 3)), GOAL, folder=tmp_path / "s") as study:
+        assert study.ask()[0].number == 1

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -222,7 +222,8 @@ def _leaving_well(folder: Path) -> Iterator[None]:
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
-        print(f"stopped; to resume: {resume_command(folder)}", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be gone
+            print(f"stopped; to resume: {resume_command(folder)}", file=sys.stderr)
         raise (error if isinstance(error, Interrupted) else Interrupted()) from None
     finally:
         for number, old in before.items():
@@ -248,6 +249,11 @@ class _Begun(Study):
 
     def __enter__(self) -> Self:
         super().__enter__()
+        before = self.trials.opened.get(self._begin_with.round)
+        found = self._begin_with.space.clashes(Space.from_dict(before.space)) if before else []
+        if found:
+            self.__exit__(None, None, None)
+            raise StudyMismatch(found)
         self.begin(self._begin_with)
         return self
 

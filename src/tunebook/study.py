@@ -56,6 +56,7 @@ from tunebook.trial import (
 
 MOST_LOSSES = 3
 SAME_FAILURES = 3
+STOPPED = "stopped early by the scheduler"
 MOST_WAITING = 256
 MOST_SECONDS = 0.5
 POLL_SECONDS = 0.25
@@ -320,8 +321,7 @@ class _Loop:
 
     def run(self) -> str:
         """Returns why the round is over: trials, time or space."""
-        lost = [t for t in self.study.trials.with_status(Status.RUNNING)]
-        self._launch([Launched(t.number, t.attempt + 1, t.until, self._now(), "the driver was lost") for t in lost])
+        self._take_up(self.study.trials.with_status(Status.RUNNING))
         planning = True
         while True:
             if planning and not self._must_stop():
@@ -342,6 +342,15 @@ class _Loop:
                 fix="mend the objective, then resume the study",
             )
         return "time" if self._late() else "space" if self.exhausted else "trials"
+
+    def _take_up(self, lost: Sequence[Trial]) -> None:
+        """Launch again what ran when a driver was lost, unless it was to be stopped after its last measurement."""
+        now = self._now()
+        judged = [t.curve and self.search.scheduler.judge(t, self.round) is Verdict.STOP for t in lost]
+        stopped = [t for t, stop in zip(lost, judged, strict=True) if stop]
+        again = [t for t, stop in zip(lost, judged, strict=True) if not stop]
+        self.study._log([Ended(t.number, t.attempt, Status.STOPPED, at=now, note=STOPPED) for t in stopped])
+        self._launch([Launched(t.number, t.attempt + 1, t.until, now, "the driver was lost") for t in again])
 
     def _now(self) -> float:
         return self.executor.now()
@@ -389,8 +398,8 @@ class _Loop:
         """Fold what came, judge what measured, then log the batch and act on what ended; whether something ended."""
         trials, log = self.study.trials, []
         for event in events:
-            if not trials.accepts(event):
-                continue
+            if not trials.accepts(event) or (isinstance(event, Measured) and event.number in self.stopping):
+                continue  # a run that was stopped may have run ahead: how far is a matter of timing, not of the trial
             told = self._settle(event) if isinstance(event, Ended) else event
             apply(trials, [told])
             log.append(told)
@@ -426,7 +435,7 @@ class _Loop:
                 return Launched(trial.number, trial.attempt + 1, trial.until, now, event.failure.message)
         status, note = event.status, event.note
         if event.failure is None and trial.number in self.stopping:
-            status, note = Status.STOPPED, "stopped early by the scheduler"
+            status, note = Status.STOPPED, STOPPED
         elif event.status is Status.COMPLETED:
             status = self.search.scheduler.settled(trial)
         return replace(event, status=status, at=now, note=note)
