@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import erfcx, ndtr
 
+from tunebook.samplers._embedding import Inputs
 from tunebook.samplers._gp import Posterior
 from tunebook.space import Array, Space
 
@@ -138,13 +138,14 @@ class Search:
         smooth, e = self.layout.smooth, self.model.embedding
         if not len(smooth):
             return U
-        base = np.where(np.isnan(self.layout.real(U)), np.nan, U)
+        from scipy.optimize import minimize  # noqa: PLC0415  (a quarter of a second to import)
+
+        x = e.inputs(np.where(np.isnan(self.layout.real(U)), np.nan, U))
         numeric = np.searchsorted(e.numeric, smooth)
 
         def falling(flat: Array) -> tuple[float, Array]:
-            X = base.copy()
-            X[:, smooth] = np.where(np.isnan(X[:, smooth]), np.nan, flat.reshape(len(U), -1))
-            value, slopes = self.with_slopes(X)
+            x.t[:, numeric] = flat.reshape(len(U), -1)
+            value, slopes = self.with_slopes(x)
             return -float(value.sum()), -slopes[:, numeric].ravel()
 
         start = U[:, smooth].ravel()
@@ -154,10 +155,9 @@ class Search:
         out[:, smooth] = told.x.reshape(len(U), -1)
         return out
 
-    def with_slopes(self, X: Array) -> tuple[Array, Array]:
+    def with_slopes(self, x: Inputs) -> tuple[Array, Array]:
         """log EI (m,) and its slopes (m, p) by the codes of the numeric axes; 0 where inactive."""
         model, e = self.model, self.model.embedding
-        x = e.inputs(X)
         Z = e.features(x, model.shapes)
         A = Z * model.inverse_scales
         mean, variance, kept = model.slopes(A)

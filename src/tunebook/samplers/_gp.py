@@ -2,7 +2,8 @@
 
 C. E. Rasmussen, C. K. I. Williams, "Gaussian Processes for Machine Learning", MIT Press 2006 (equation numbers below).
 Length-scale prior: C. Hvarfner, E. O. Hellsten, L. Nardi, "Vanilla Bayesian optimization performs great in high
-dimensions", ICML 2024: LogNormal(sqrt 2 + log(D)/2, sqrt 3), whose scale grows with the dimension D.
+dimensions", ICML 2024: LogNormal(sqrt 2 + log(D)/2, sqrt 3), whose scale grows with the dimension D. It is a density
+of l, not of log l, so that its mode is at log l = sqrt 2 + log(D)/2 - 3: short scales unless data ask for long ones.
 
     Z (n, f) features    l (g,) length scales    A (n, f) = Z / l    R2_ij = |A_i - A_j|^2    r = sqrt R2
     k(r) = s2 (1 + sqrt5 r + 5/3 r^2) exp(-sqrt5 r)                    (4.17)
@@ -20,8 +21,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import lapack
-from scipy.optimize import minimize
 
 from tunebook.samplers._embedding import Embedding, Inputs
 from tunebook.space import Array
@@ -36,11 +35,13 @@ BROKEN = 1e25
 def matern(r2: Array, s2: float) -> tuple[Array, Array]:
     """k and dk/dR2 of squared distances of any shape: dk/dR2 = -5/6 s2 (1 + sqrt5 r) exp(-sqrt5 r). ``r2`` is spent."""
     np.maximum(r2, 0.0, out=r2)
-    u = np.sqrt(5.0 * r2)
-    e = np.exp(-u)
+    r2 *= 5.0
+    u = np.sqrt(r2)
+    e = np.negative(u)
+    np.exp(e, out=e)
     e *= s2
     u += 1.0
-    r2 *= 5.0 / 3.0
+    r2 /= 3.0
     r2 += u
     r2 *= e
     u *= e
@@ -68,9 +69,9 @@ class Priors:
 
     @property
     def mean(self) -> Array:
-        """Prior means of theta."""
+        """Modes of the priors, as if all were normal in theta."""
         e = self.embedding
-        scale = math.sqrt(2.0) + 0.5 * math.log(max(self.active, 1.0))
+        scale = math.sqrt(2.0) + 0.5 * math.log(max(self.active, 1.0)) - SCALE_SD**2
         return np.concatenate([np.full(e.dim, scale), [0.0, NOISE_MEAN], np.zeros(2 * e.p)])
 
     @property
@@ -99,6 +100,9 @@ class Evidence:
     def __init__(self, priors: Priors, x: Inputs, y: Array, v: Array) -> None:
         self.priors, self.x, self.y, self.v = priors, x, y, v
         self.mean, self.sd = priors.mean, priors.sd
+        from scipy.linalg import blas, lapack  # noqa: PLC0415  (a quarter of a second to import)
+
+        self.blas, self.lapack = blas, lapack
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         e, n, d = self.priors.embedding, len(self.y), self.priors.embedding.dim
@@ -107,43 +111,39 @@ class Evidence:
         Z = e.features(self.x, shapes)
         A = Z * np.exp(-theta[:d])[e.axis]
         K, slope = matern(squared_distances(A, A), s2)
-        diagonal = np.einsum("ii->i", K)
-        diagonal[:] = s2
-        kernel = K.copy()
-        diagonal += noise * self.v + JITTER * s2
-        L, info = lapack.dpotrf(K.T, lower=1, overwrite_a=1, clean=0)
+        own = noise * self.v
+        np.einsum("ii->i", K)[:] = s2 * (1.0 + JITTER) + own
+        L, info = self.lapack.dpotrf(K.T, lower=1, overwrite_a=1, clean=0)
         if info != 0:
             return BROKEN, np.zeros_like(theta)
-        alpha, _ = lapack.dpotrs(L, self.y, lower=1)
+        alpha, _ = self.lapack.dpotrs(L, self.y, lower=1)
         away = (theta - self.mean) / self.sd
-        value = 0.5 * self.y @ alpha + np.log(np.einsum("ii->i", L)).sum() + 0.5 * away @ away
-        M = _symmetric(lapack.dpotri(L, lower=1, overwrite_c=1)[0])
-        M -= np.outer(alpha, alpha)
-        M *= 0.5
+        fits = float(self.y @ alpha)
+        value = 0.5 * fits + np.log(np.einsum("ii->i", L)).sum() + 0.5 * away @ away
+        # dpotri fills one triangle, and only that is read
+        M = self.lapack.dpotri(L, lower=1, overwrite_c=1)[0].T
+        M -= alpha[:, None] * alpha
         grad = away / self.sd
-        grad[d] += np.vdot(M, kernel) + JITTER * s2 * np.trace(M)
-        grad[d + 1] += noise * (np.einsum("ii->i", M) @ self.v)
+        by_noise = 0.5 * float(np.einsum("ii->i", M) @ own)
+        # sum of M o (K - noise) is what is left of 1/2 (n - y alpha)
+        grad[d] += 0.5 * (n - fits) - by_noise
+        grad[d + 1] += by_noise
         slope *= M
-        G = slope.sum(axis=1)[:, None] * A - slope @ A
-        G *= 4.0
+        across = self.blas.dsymm(2.0, slope.T, np.column_stack([A, np.ones(n)]), lower=1)
+        G = across[:, -1:] * A - across[:, :-1]
         grad[:d] -= np.einsum("ij,ij->j", G, A) @ e.by_axis
         if self.priors.warped and e.p:
             w = e.pulled(G * np.exp(-theta[:d])[e.axis], Z)
             _, by_a, by_b = e.warp_slopes(self.x, shapes)
             grad[d + 2 : d + 2 + e.p] += np.einsum("ij,ij->j", w, by_a)
             grad[d + 2 + e.p :] += np.einsum("ij,ij->j", w, by_b)
-        return float(value) if n else 0.0, grad
-
-
-def _symmetric(lower: Array) -> Array:
-    """A symmetric matrix of its lower triangle; the rest may be anything."""
-    out = np.tril(lower)
-    out += np.tril(lower, -1).T
-    return out
+        return float(value), grad
 
 
 def fit(priors: Priors, x: Inputs, y: Array, v: Array, start: Array, steps: int) -> tuple[Array, float]:
     """theta after ``steps`` iterations of L-BFGS-B from ``start``, and its loss."""
+    from scipy.optimize import minimize  # noqa: PLC0415  (a quarter of a second to import)
+
     evidence = Evidence(priors, x, y, v)
     low, high = np.array(priors.bounds).T
     told = minimize(evidence, np.clip(start, low, high), jac=True, method="L-BFGS-B",
@@ -235,6 +235,8 @@ class Posterior:
 
 def inverse_factor(K: Array, s2: float) -> Array:
     """L^-1 (n, n), lower; with as much added to the diagonal as it takes, at least the jitter."""
+    from scipy.linalg import lapack  # noqa: PLC0415  (a quarter of a second to import)
+
     for extra in (0.0, 1e-8, 1e-6, 1e-4, 1e-2):
         L, info = lapack.dpotrf(K + extra * s2 * np.eye(len(K)), lower=1, clean=1)
         if info == 0:
