@@ -12,7 +12,7 @@ from tunebook import tune_model
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--folder", default="tunebook-runs/digits-cnn")
-    ask.add_argument("--trials", type=int, default=60)
+    ask.add_argument("--trials", type=int, default=100)
     ask.add_argument("--steps", type=int, default=27, help="epochs of a full training")
     ask.add_argument("--workers", type=int, default=None, help="default: one for each core")
     ask.add_argument("--seed", type=int, default=0)

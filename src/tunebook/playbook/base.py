@@ -50,8 +50,7 @@ class Base:
 
     ``total`` trials may be created in all (``seconds`` limits the time they take together on ``workers`` workers).
     ``chance`` is the metric of a model that learned nothing, if it is known; ``final`` says if a last training is
-    wanted. ``used`` counts trials that rounds have which are still to come: a study that was over was given a larger
-    budget.
+    wanted. A study that is given more after its end goes through another ``cycle``; ``before`` trials it had then.
     """
 
     space: Space
@@ -64,15 +63,22 @@ class Base:
     workers: int = 1
     chance: float | None = None
     final: bool = True
-    finalists: tuple[Config, ...] = ()
     baseline: Config = field(default_factory=dict)
     adopted: bool = False
-    used: Mapping[str, int] = field(default_factory=dict)
+    cycle: int = 1
+    before: int = 0
 
     def left(self, trials: Trials) -> int:
         """How many trials the budget still allows."""
-        ahead = sum(n for name, n in self.used.items() if not trials.count(name))
-        return max(0, self.total - len(trials) - ahead)
+        return max(0, self.total - len(trials))
+
+    def part(self, share: float) -> int:
+        """A share of the cycle's budget, in trials."""
+        return round((self.total - self.before) * share)
+
+    def called(self, round: str) -> str:
+        """The name of a round in this cycle."""
+        return round if self.cycle == 1 else f"{round}.{self.cycle}"
 
     def fresh_seed(self, index: int) -> int:
         """Seeds that no search trial has: for repeats (``index`` 0, 1, ...) that are compared with each other."""
@@ -118,14 +124,16 @@ class Stage(ABC):
         """What the round's trials say, and what follows."""
 
 
-def play(stages: Sequence[Stage], base: Base, run: Callable[[Round], Trials]) -> Iterator[Chapter]:
-    """Play the stages one after the other; yields a chapter as each round ends.
+def play(
+    stages: Sequence[Stage], base: Base, run: Callable[[Round], Trials], earlier: Trials | None = None
+) -> Iterator[Chapter]:
+    """Play the stages one after the other; yields a chapter as each round ends. ``earlier`` are trials of cycles before.
 
     A stage sees the trials of the rounds before it and no others, so that a playbook played again over a longer
     record decides what it decided the first time.
     """
-    seen: list[str] = []
-    trials = Trials()
+    trials = Trials() if earlier is None else earlier
+    seen = list(dict.fromkeys(t.round for t in trials.values()))
     for stage in stages:
         again = True
         while again:
@@ -163,6 +171,12 @@ def ranked(trials: Sequence[Trial], goal: Goal, steps: int) -> list[Trial]:
 def best_configs(trials: Sequence[Trial], goal: Goal, steps: int, most: int) -> list[Config]:
     """The best distinct configurations, at most ``most``."""
     return [g.config for g in groups(ranked(trials, goal, steps))[:most]]
+
+
+def fit(space: Space, config: Config) -> Config:
+    """A configuration of an earlier space with the hyperparameters that it lacks, at their defaults."""
+    adapted = space.adapt(config) or {}
+    return {**config, **{name: value for name, value in adapted.items() if name not in config}}
 
 
 def tell_config(config: Config) -> str:

@@ -24,7 +24,8 @@ MOST_ROUNDS = 2
 
 def reserve(base: Base) -> int:
     """Trials kept back for confirmation and the final training."""
-    return max(2 * FEWEST_SEEDS, round(base.total * PART)) + base.final
+    most = (FINALISTS + 1) * SEEDS + 2 * SEEDS
+    return min(most, max(2 * FEWEST_SEEDS, round(base.total * PART))) + base.final
 
 
 class Confirm(Stage):
@@ -36,8 +37,8 @@ class Confirm(Stage):
         left = base.left(trials) - base.final
         before = _rounds(trials)
         if not before:
-            finalists = base.finalists or tuple(best_configs(list(trials.values()), base.goal, base.steps, FINALISTS))
-            finalists = tuple(c for c in finalists if config_key(c) != config_key(base.baseline))
+            found = best_configs(list(trials.values()), base.goal, base.steps, FINALISTS + 1)
+            finalists = [c for c in found if config_key(c) != config_key(base.baseline)][:FINALISTS]
             contenders = _affordable(base.baseline, finalists, left)
         else:
             contenders = [base.baseline, base.config]

@@ -6,15 +6,15 @@ again later with other questions (the playbook's "exploration vs exploitation").
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tunebook.diagnose import diagnose
 from tunebook.diagnose.base import Evidence, Finding
-from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, ranked, tell_change
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, fit, ranked, tell_change
 from tunebook.playbook.baseline import beats_chance
-from tunebook.space import Float, Int, Parameter, Space, Value
-from tunebook.trial import Trials
+from tunebook.space import Config, Float, Int, Parameter, Space, Value
+from tunebook.trial import Trial, Trials
 
 EXPLORE_PART = 0.4
 REFINE_PART = 0.15
@@ -35,17 +35,22 @@ def evidence_of(base: Base, trials: Trials, space: Space) -> Evidence:
     return Evidence(told, space, base.goal, base.steps, train if reported else None, base.chance)
 
 
+def leading(base: Base, best: Sequence[Trial]) -> Config:
+    """What leads: the best trial's configuration, unless an earlier cycle confirmed one."""
+    return base.config if base.adopted else fit(base.space, best[0].config)
+
+
 class Explore(Stage):
     """Quasi-random trials over the whole space, with halving."""
 
     name = "explore"
 
     def design(self, base: Base, trials: Trials) -> Round | None:
-        n = min(base.left(trials), max(FEWEST, round(base.total * EXPLORE_PART)))
+        n = min(base.left(trials), max(FEWEST, base.part(EXPLORE_PART)))
         if n < 1 or base.space.dim == 0:
             return None
         question = f"Which of {base.space.dim} hyperparameters matter, where are they good, what goes wrong?"
-        return Round("explore", question, base.space, base.goal, base.steps, n, "quasi", scheduler_for(base.steps),
+        return Round(base.called(self.name), question, base.space, base.goal, base.steps, n, "quasi", scheduler_for(base.steps),
                      scientific=base.space.names, fixed=base.space.constants, share=0.4)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
@@ -60,7 +65,7 @@ class Explore(Stage):
         if not beats_chance(base.goal, value, base.chance):
             stop = "no configuration is better than chance: look at the data and the loss before tuning"
             return Conclusion((*says, stop.capitalize() + "."), base, findings, stop=stop)
-        return Conclusion(tuple(says), replace(base, config=best[0].config), findings)
+        return Conclusion(tuple(says), replace(base, config=leading(base, best)), findings)
 
 
 class Refine(Stage):
@@ -75,10 +80,10 @@ class Refine(Stage):
         if base.space.dim == 0 or not ranked(list(trials.values()), base.goal, base.steps):
             return None
         space = refined(base, trials)[0]
-        n = min(base.left(trials), round(base.total * REFINE_PART))
+        n = min(base.left(trials), base.part(REFINE_PART))
         n = n if n >= FEWEST and space.dim else 0
         question = "Was the space right: must it be wider, may it be narrower, what can be fixed?"
-        return Round("refine", question, space, base.goal, base.steps, n, "quasi", scheduler_for(base.steps),
+        return Round(base.called(self.name), question, space, base.goal, base.steps, n, "quasi", scheduler_for(base.steps),
                      scientific=space.names, fixed=space.constants, share=0.55)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
@@ -92,7 +97,7 @@ class Refine(Stage):
         best = ranked(list(trials.values()), base.goal, base.steps)[0]
         value, which = best.value(base.goal), tell_change(best.config, base.baseline)
         says.append(f"Best so far: {base.goal.metric} {value:.4g} with {which}.")
-        return Conclusion(tuple(says), replace(base, space=round.space, config=best.config), findings)
+        return Conclusion(tuple(says), replace(base, space=round.space, config=leading(base, [best])), findings)
 
 
 def refined(base: Base, trials: Trials) -> tuple[Space, Mapping[str, Parameter | Value], tuple[Finding, ...]]:
