@@ -167,7 +167,11 @@ def _engine(url: URL) -> Engine:
     told = {name: value for name, value in CONNECT.items() if name not in url.query}
     try:
         return create_engine(
-            url.set(drivername="postgresql+psycopg"), poolclass=NullPool, hide_parameters=True, connect_args=told
+            url.set(drivername="postgresql+psycopg"),
+            poolclass=NullPool,
+            hide_parameters=True,
+            isolation_level="READ COMMITTED",  # whatever the server's default: nothing here needs to be tried again
+            connect_args=told,
         )
     except ModuleNotFoundError as missing:
         raise MissingExtraError.of("psycopg", "postgres", "a PostgreSQL record") from missing
