@@ -24,7 +24,7 @@ from tunebook.executors.local import LocalExecutor
 from tunebook.executors.serial import SerialExecutor
 from tunebook.objective import Objective
 from tunebook.origin import origin, without_password
-from tunebook.playbook import Base, Chapter, Confirm, Finalize, Round, play
+from tunebook.playbook import Base, Chapter, Round
 from tunebook.progress import Progress
 from tunebook.record import JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
@@ -34,7 +34,7 @@ from tunebook.schedulers import AshaScheduler, FullScheduler, HalvingScheduler, 
 from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
-from tunebook.story import base_of, look_of, model_of, plan_of, stages, story_of
+from tunebook.story import chapters, extended, look_of, model_of, plan_of, story_of
 from tunebook.study import Interrupted, Search, Study
 from tunebook.trial import Direction, Goal, Trials
 
@@ -93,8 +93,8 @@ def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Optio
     """
     settings = settings_of(options)
     wanted = _base(space, goal, settings, final=False)
-    with _opened(objective, settings, {"objective": _name(objective)}, wanted) as (study, base):
-        return _finish(_play(study, base), study, goal)
+    with _opened(objective, settings, {"objective": _name(objective)}, wanted) as (study, plan):
+        return _finish(_play(study, plan), study, goal)
 
 
 def tune_model(
@@ -121,8 +121,8 @@ def tune_model(
     chance = chance_level(scored, dataset.task, goal.metric, learned_from) if known else None
     about = {"model": model, "data": str(reference), "fingerprint": dataset.fingerprint(),
              "split": {p: len(getattr(parts, p)) for p in ("train", "valid", "test")}}  # fmt: skip
-    with _opened(objective, settings, about, _base(space, goal, settings, chance)) as (study, base):
-        told = _play(study, base)
+    with _opened(objective, settings, about, _base(space, goal, settings, chance)) as (study, plan):
+        told = _play(study, plan)
         trained = model_of(study.folder, told)
         if trained is not None and look_of(study.trials.notes.get(TEST), trained) is None:
             lock = LockedTest(dataset, parts, study.look, len(study.trials.looks))
@@ -160,8 +160,8 @@ def _base(space: Space, goal: Goal, settings: Settings, chance: float | None = N
 @contextmanager
 def _opened(
     objective: Objective, settings: Settings, about: Mapping[str, Any], wanted: Base
-) -> Iterator[tuple[Study, Base]]:
-    """An executor, and a claimed study that goes together with what is asked; where the playbook starts.
+) -> Iterator[tuple[Study, Mapping[str, Any]]]:
+    """An executor, and a claimed study that goes together with what is asked; what the playbook starts from.
 
     What is needed to do the job again is kept in the folder and noted in the record.
     """
@@ -175,16 +175,16 @@ def _opened(
             listener = stack.enter_context(Progress(settings.trials))
         study = stack.enter_context(Study(store, folder, executor, seed=settings.seed, listener=listener))
         _same_data(study, about.get("fingerprint"))
-        base = _planned(study, wanted)
+        plan = _planned(study, wanted)
         if settings.resolved is not None:
             new = folder / f".{RESOLVED}"
             new.write_text(settings.resolved, encoding="utf-8")
             new.replace(folder / RESOLVED)
         if JOB not in study.trials.notes:
             study.note(JOB, {**about, "settings": _told(settings), **origin(settings.command)})
-        if study.trials.notes.get(PLAN) != (plan := plan_of(base)):
+        if study.trials.notes.get(PLAN) != plan:
             study.note(PLAN, plan)
-        yield study, base
+        yield study, plan
 
 
 def made(folder: Path | str) -> Path:
@@ -285,16 +285,14 @@ def search_of(round: Round, seed: int) -> Search:
     return Search(round.name, round.space, round.goal, sampler, scheduler, round.runs, round.metric, about)
 
 
-def _planned(study: Study, base: Base) -> Base:
-    """Where the playbook starts: as the record says, or with a budget or a space that is another one now.
+def _planned(study: Study, base: Base) -> dict[str, Any]:
+    """What the playbook starts from: as the record says, with a larger budget or another space where that is asked.
 
     Raises StudyMismatch when the record's trials would not go together with what is asked.
     """
     wanted, before = plan_of(base), study.trials.notes.get(PLAN)
     if before is None:
-        return base
-    if {**wanted, "used": before["used"], "workers": before["workers"]} == {**before}:
-        return base_of(before)
+        return wanted
     where = str(study.folder)
     found = [
         Problem(f"the study was started with another {name}", where, f"{name} {wanted[name]}", f"{before[name]}",
@@ -302,31 +300,29 @@ def _planned(study: Study, base: Base) -> Base:
         for name in ("goal", "steps", "seed", "final")
         if wanted[name] != before[name]
     ]  # fmt: skip
-    found += base.space.clashes(Space.from_dict(before["space"]))
+    found += base.space.clashes(Space.from_dict(before["cycles"][-1]["space"]))
     if found:
         raise StudyMismatch(found)
-    late = (Confirm.name, Finalize.name)
-    used = {name: study.trials.count(name) for name in study.trials.opened if name.startswith(late)}
-    return replace(base, used=used)
+    return extended(before, wanted, study.trials)
 
 
-def _play(study: Study, base: Base) -> list[Chapter]:
-    def run(round: Round) -> Trials:
-        return study.run(search_of(round, base.seed), round.trials, round.share * base.seconds)
+def _play(study: Study, plan: Mapping[str, Any]) -> list[Chapter]:
+    def run(round: Round, until: float) -> Trials:
+        return study.run(search_of(round, plan["seed"]), round.trials, until)
 
-    return list(play(stages(base.final), base, run))
+    return list(chapters(plan, study.trials, run))
 
 
-def _finish(chapters: Sequence[Chapter], study: Study, goal: Goal) -> Result:
-    base, folder = chapters[-1].conclusion.base, study.folder
-    told = {"trials": len(study.trials), "config": dict(base.config), "adopted": base.adopted}
-    if study.trials.notes.get(RESULT) != told:
-        study.note(RESULT, told)
-    story = story_of(Record(folder, study.trials), chapters, base)
+def _finish(told: Sequence[Chapter], study: Study, goal: Goal) -> Result:
+    base, folder = told[-1].conclusion.base, study.folder
+    result = {"trials": len(study.trials), "config": dict(base.config), "adopted": base.adopted}
+    if study.trials.notes.get(RESULT) != result:
+        study.note(RESULT, result)
+    story = story_of(Record(folder, study.trials), told, base)
     report = study_report(story)
     (folder / "report.html").write_text(render_html(report), encoding="utf-8")
     (folder / "report.md").write_text(render_markdown(report), encoding="utf-8")
-    return Result(base.config, base.baseline, base.adopted, goal, study.trials, chapters, folder,
+    return Result(base.config, base.baseline, base.adopted, goal, study.trials, told, folder,
                   folder / "report.html", story.model, story.look)  # fmt: skip
 
 

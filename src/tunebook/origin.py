@@ -41,7 +41,7 @@ def without_password(url: str) -> str:
     'postgresql://ann@db/runs?sslmode=require'
     """
     head, mark, query = url.partition("?")
-    head = re.sub(r"(://[^/@:]*):[^/]*@", r"\1@", head)
+    head = re.sub(r"(://[^/@:]*):.*@", r"\1@", head)
     kept = [part for part in query.split("&") if part and not part.lower().startswith("password=")]
     return head + (mark + "&".join(kept) if kept else "")
 

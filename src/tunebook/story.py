@@ -8,48 +8,104 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tunebook.playbook import Base, Baseline, Chapter, Confirm, Exploit, Explore, Finalize, Refine, Round, Stage, play
+from tunebook.playbook.base import fit
 from tunebook.record import PLAN, TEST, Record
 from tunebook.report.study import Story, TestLook
 from tunebook.space import Space
 from tunebook.trial import Goal, Trials
 
 
-def stages(final: bool) -> list[Stage]:
-    """The playbook; without its last stage for an objective that leaves no model behind."""
-    return [Baseline(), Explore(), Refine(), Exploit(), Confirm(), *([Finalize()] if final else [])]
+def stages(cycle: int, final: bool) -> list[Stage]:
+    """The playbook: the baseline in the first cycle only, a last training only of what leaves a model behind."""
+    first: list[Stage] = [Baseline()] if cycle == 1 else []
+    return [*first, Explore(), Refine(), Exploit(), Confirm(), *([Finalize()] if final else [])]
 
 
 def plan_of(base: Base) -> dict[str, Any]:
-    """What a playbook starts from, as plain JSON: enough to play it again."""
-    goal = {"metric": base.goal.metric, "direction": str(base.goal.direction), "pick": base.goal.pick}
-    told = {
-        "space": base.space.as_dict(),
-        "goal": goal,
-        "steps": base.steps,
+    """What a playbook starts from, as plain JSON: enough to play it again. Its budget makes the first cycle."""
+    cycle = {
         "trials": base.total,
-        "seed": base.seed,
         "seconds": None if math.isinf(base.seconds) else base.seconds,
+        "space": base.space.as_dict(),
+        "before": 0,
+        "spent": 0.0,
+    }
+    told = {
+        "goal": {"metric": base.goal.metric, "direction": str(base.goal.direction), "pick": base.goal.pick},
+        "steps": base.steps,
+        "seed": base.seed,
         "workers": base.workers,
         "chance": base.chance,
         "final": base.final,
-        "used": dict(base.used),
+        "cycles": [cycle],
     }
     plain: dict[str, Any] = json.loads(json.dumps(told))  # as it comes back from the record: lists, no tuples
     return plain
 
 
 def base_of(plan: Mapping[str, Any]) -> Base:
-    """The start of a playbook from ``plan_of``."""
-    space = Space.from_dict(plan["space"])
-    seconds = math.inf if plan["seconds"] is None else plan["seconds"]
-    return Base(space, space.default, Goal(**plan["goal"]), plan["steps"], plan["trials"], plan["seed"], seconds,
-                plan["workers"], plan["chance"], plan["final"], used=plan["used"])  # fmt: skip
+    """The start of a playbook's first cycle from ``plan_of``."""
+    cycle = plan["cycles"][0]
+    space = Space.from_dict(cycle["space"])
+    return Base(space, space.default, Goal(**plan["goal"]), plan["steps"], cycle["trials"], plan["seed"],
+                _seconds(cycle), plan["workers"], plan["chance"], plan["final"])  # fmt: skip
+
+
+def extended(plan: Mapping[str, Any], asked: Mapping[str, Any], trials: Trials) -> dict[str, Any]:
+    """The plan with the budget and the space of another (of one cycle), if those are larger or another.
+
+    A cycle that has not come further than exploring is only made larger; else there will be another one after it, so
+    that what was concluded stays.
+    """
+    last, new = plan["cycles"][-1], asked["cycles"][0]
+    more = new["trials"] > last["trials"] or _seconds(new) > _seconds(last)
+    if not more and new["space"] == last["space"]:
+        return dict(plan)
+    number = len(plan["cycles"])
+    early = {Baseline.name, replace(base_of(plan), cycle=number).called(Explore.name)}
+    late = [name for name in trials.opened if trials.count(name) and trials.of(name)[0].number >= last["before"]]
+    if set(late) <= early:
+        return {**plan, "cycles": [*plan["cycles"][:-1], {**new, "before": last["before"], "spent": last["spent"]}]}
+    return {**plan, "cycles": [*plan["cycles"], {**new, "before": len(trials), "spent": trials.spent}]}
+
+
+def chapters(plan: Mapping[str, Any], trials: Trials, run: Callable[[Round, float], Trials]) -> Iterator[Chapter]:
+    """Play all cycles of a plan. ``run`` runs a round until so many seconds were spent on the study in all.
+
+    ``trials`` are those of the study, and are advanced by ``run``.
+    """
+    base, seen = base_of(plan), set[str]()
+    for number, cycle in enumerate(plan["cycles"], 1):
+        if number > 1:
+            base = _continued(base, plan, number)
+        until = _deadline(cycle)
+        for chapter in play(stages(number, base.final), base, lambda r, u=until: run(r, u(r)), trials.only(seen)):
+            seen.add(chapter.round.name)
+            base = chapter.conclusion.base
+            yield chapter
+
+
+def _continued(base: Base, plan: Mapping[str, Any], number: int) -> Base:
+    """Where another cycle starts: in the refined space, unless another one was asked for."""
+    before, cycle = plan["cycles"][number - 2 : number]
+    space = base.space if cycle["space"] == before["space"] else Space.from_dict(cycle["space"])
+    return replace(base, space=space, config=fit(space, base.config), baseline=fit(space, base.baseline),
+                   total=cycle["trials"], seconds=_seconds(cycle), cycle=number, before=cycle["before"])  # fmt: skip
+
+
+def _seconds(cycle: Mapping[str, Any]) -> float:
+    return math.inf if cycle["seconds"] is None else float(cycle["seconds"])
+
+
+def _deadline(cycle: Mapping[str, Any]) -> Callable[[Round], float]:
+    spent = cycle["spent"]
+    return lambda round: spent + round.share * (_seconds(cycle) - spent)
 
 
 def story_in(record: Record) -> Story | None:
@@ -57,8 +113,7 @@ def story_in(record: Record) -> Story | None:
     trials = record.trials
     plan = trials.notes.get(PLAN)
     if plan is not None:
-        base = base_of(plan)
-        return story_of(record, played(base, trials), base)
+        return story_of(record, played(plan, trials), base_of(plan))
     if not trials.opened:
         return None
     # its owner asks for trials and tells what they gave: no playbook
@@ -73,21 +128,21 @@ class _Over(Exception):
     """The record has not more."""
 
 
-def played(base: Base, trials: Trials) -> list[Chapter]:
+def played(plan: Mapping[str, Any], trials: Trials) -> list[Chapter]:
     """The chapters that the record already has: the playbook until the first round that is not over."""
-    chapters: list[Chapter] = []
+    told: list[Chapter] = []
 
-    def run(round: Round) -> Trials:
+    def run(round: Round, until: float) -> Trials:
         if round.name not in trials.closed:
             raise _Over
         return trials
 
     try:
-        for chapter in play(stages(base.final), base, run):
-            chapters.append(chapter)
+        for chapter in chapters(plan, trials, run):
+            told.append(chapter)
     except _Over:
         pass
-    return chapters
+    return told
 
 
 def story_of(record: Record, chapters: Sequence[Chapter], base: Base) -> Story:
@@ -100,9 +155,9 @@ def story_of(record: Record, chapters: Sequence[Chapter], base: Base) -> Story:
 
 
 def model_of(folder: Path, chapters: Sequence[Chapter]) -> Path | None:
-    """Where the last training left its model; None without one."""
-    last = chapters[-1] if chapters else None
-    if last is None or last.stage != Finalize.name or last.conclusion.stop:
+    """Where the last training left its model; None without one of the configuration to use."""
+    last = next((c for c in reversed(chapters) if c.stage == Finalize.name and not c.conclusion.stop), None)
+    if last is None or last.round.runs[0][0] != chapters[-1].conclusion.base.config:
         return None
     return folder / "trials" / str(last.conclusion.figures["trial"]) / "model"
 

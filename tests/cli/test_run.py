@@ -76,7 +76,7 @@ def test_to_resume_what_is_finished_runs_nothing(here):
     assert here(*ASKED, "-n", 12)[0] == 0
     before = table(here)
     for again in (("resume", "work", "-q"), (*ASKED, "-n", 12), ("resume", "tunebook-runs/work", "-q", "-n", "12")):
-        code, out, err = here(*again)
+        code, _, err = here(*again)
         assert code == 0 and err == ""
         assert table(here) == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
@@ -102,8 +103,8 @@ def _unsaid(error: OSError) -> int:
     """The exit code of what could not be read or written. That nobody reads stdout any more is no error."""
     if error.filename is None:  # what is still in the buffer of stdout must not raise again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):
-        return 0
+        if error.errno in (errno.EPIPE, errno.EIO):  # a closed pipe, a closed terminal
+            return 0
     complain(SettingError(f"this could not be read or written: {error.strerror}", where=error.filename or "stdout",
                           fix="free some space, or choose another place", code="STORE-090"))  # fmt: skip
     return STORAGE

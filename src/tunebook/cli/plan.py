@@ -21,8 +21,8 @@ def split(base: Base) -> dict[str, int]:
     """How many trials each stage may take at most; a time limit may leave fewer."""
     left = base.total - 1
     search = left if base.space.dim else 0
-    explore = min(search, max(FEWEST, round(base.total * EXPLORE_PART)))
-    refine = min(search - explore, round(base.total * REFINE_PART))
+    explore = min(search, max(FEWEST, base.part(EXPLORE_PART)))
+    refine = min(search - explore, base.part(REFINE_PART))
     refine = refine if refine >= FEWEST else 0
     exploit = max(0, search - explore - refine - reserve(base))
     rest = left - explore - refine - exploit

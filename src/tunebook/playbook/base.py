@@ -127,10 +127,10 @@ class Stage(ABC):
 def play(
     stages: Sequence[Stage], base: Base, run: Callable[[Round], Trials], earlier: Trials | None = None
 ) -> Iterator[Chapter]:
-    """Play the stages one after the other; yields a chapter as each round ends. ``earlier`` are trials of cycles before.
+    """Play the stages one after the other; yields a chapter as each round ends.
 
-    A stage sees the trials of the rounds before it and no others, so that a playbook played again over a longer
-    record decides what it decided the first time.
+    ``earlier`` are trials of cycles before. A stage sees the trials of the rounds before it and no others, so that a
+    playbook played again over a longer record decides what it decided the first time.
     """
     trials = Trials() if earlier is None else earlier
     seen = list(dict.fromkeys(t.round for t in trials.values()))

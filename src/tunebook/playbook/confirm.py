@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tunebook.analysis.compare import Comparison, compare
-from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, tell_change
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, fit, tell_change
 from tunebook.space import Config
 from tunebook.trial import Context, Status, Trial, Trials, config_key
 
@@ -20,12 +20,13 @@ FEWEST_SEEDS = 3
 FINALISTS = 2
 LEVEL = 0.95
 MOST_ROUNDS = 2
+_NAMES = ("confirm", *(f"confirm-{i}" for i in range(2, MOST_ROUNDS + 1)))
 
 
 def reserve(base: Base) -> int:
     """Trials kept back for confirmation and the final training."""
     most = (FINALISTS + 1) * SEEDS + 2 * SEEDS
-    return min(most, max(2 * FEWEST_SEEDS, round(base.total * PART))) + base.final
+    return min(most, max(2 * FEWEST_SEEDS, base.part(PART))) + base.final
 
 
 class Confirm(Stage):
@@ -35,26 +36,24 @@ class Confirm(Stage):
 
     def design(self, base: Base, trials: Trials) -> Round | None:
         left = base.left(trials) - base.final
-        before = _rounds(trials)
+        before = _rounds(base, trials)
         if not before:
-            found = best_configs(list(trials.values()), base.goal, base.steps, FINALISTS + 1)
-            finalists = [c for c in found if config_key(c) != config_key(base.baseline)][:FINALISTS]
-            contenders = _affordable(base.baseline, finalists, left)
+            contenders = _affordable(base.baseline, _finalists(base, trials), left)
         else:
             contenders = [base.baseline, base.config]
         seeds = min(SEEDS, left // max(1, len(contenders)))
         if len(contenders) < 2 or seeds < (2 if not before else 1) or len(before) >= MOST_ROUNDS:
             return None
-        first = sum(len({t.context.seed for t in trials.of(name)}) for name in before)
+        first = len({t.context.seed for t in trials.values() if t.round.startswith(self.name)})
         contexts = [Context(seed=base.fresh_seed(first + i)) for i in range(seeds)]
         runs = tuple((config, context) for context in contexts for config in contenders)
-        name = "confirm" if not before else f"confirm-{len(before) + 1}"
+        name = base.called(_NAMES[len(before)])
         question = f"Is a finalist really better than the baseline, on {seeds} seeds that the search never saw?"
         return Round(name, question, base.space, base.goal, base.steps, len(runs), "listed", "full", runs,
                      share=0.95)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
-        told = [t for name in _rounds(trials) for t in trials.of(name)]
+        told = [t for name in _rounds(base, trials) for t in trials.of(name)]
         reference = _by_seed(told, base.baseline, base)
         finalists = list(
             {config_key(t.config): t.config for t in told if config_key(t.config) != config_key(base.baseline)}.values()
@@ -74,7 +73,7 @@ class Confirm(Stage):
             0, f"Baseline: {base.goal.metric} {_mean(list(reference.values())):.4g} over {len(reference)} seeds."
         )
         wins = result.separable and base.goal.loss(result.difference) < 0
-        more = not wins and len(_rounds(trials)) < MOST_ROUNDS and base.left(trials) - base.final >= 2
+        more = not wins and len(_rounds(base, trials)) < MOST_ROUNDS and base.left(trials) - base.final >= 2
         if wins:
             says.append(f"Adopted: {tell_change(best, base.baseline)}. It is separably better than the baseline.")
         elif more:
@@ -88,9 +87,17 @@ class Confirm(Stage):
         return Conclusion(tuple(says), replace(base, config=config, adopted=wins), again=more, figures=figures)
 
 
-def _rounds(trials: Trials) -> list[str]:
-    """Names of the confirmation rounds so far."""
-    return [n for n in ("confirm", *(f"confirm-{i}" for i in range(2, MOST_ROUNDS + 1))) if trials.count(n)]
+def _rounds(base: Base, trials: Trials) -> list[str]:
+    """Names of the cycle's confirmation rounds so far."""
+    return [name for name in map(base.called, _NAMES) if trials.count(name)]
+
+
+def _finalists(base: Base, trials: Trials) -> list[Config]:
+    """What is to be compared with the baseline: what an earlier cycle confirmed, and the best by single values."""
+    best = best_configs(list(trials.values()), base.goal, base.steps, FINALISTS + 1)
+    told = [*([base.config] if base.adopted else []), *(fit(base.space, c) for c in best)]
+    distinct = {config_key(c): c for c in told}
+    return [c for key, c in distinct.items() if key != config_key(base.baseline)][:FINALISTS]
 
 
 def _affordable(baseline: Config, finalists: Sequence[Config], left: int) -> list[Config]:

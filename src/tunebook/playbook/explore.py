@@ -50,8 +50,9 @@ class Explore(Stage):
         if n < 1 or base.space.dim == 0:
             return None
         question = f"Which of {base.space.dim} hyperparameters matter, where are they good, what goes wrong?"
-        return Round(base.called(self.name), question, base.space, base.goal, base.steps, n, "quasi", scheduler_for(base.steps),
-                     scientific=base.space.names, fixed=base.space.constants, share=0.4)  # fmt: skip
+        return Round(base.called(self.name), question, base.space, base.goal, base.steps, n, "quasi",
+                     scheduler_for(base.steps), scientific=base.space.names, fixed=base.space.constants,
+                     share=0.4)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
         best = ranked(list(trials.values()), base.goal, base.steps)
@@ -83,8 +84,8 @@ class Refine(Stage):
         n = min(base.left(trials), base.part(REFINE_PART))
         n = n if n >= FEWEST and space.dim else 0
         question = "Was the space right: must it be wider, may it be narrower, what can be fixed?"
-        return Round(base.called(self.name), question, space, base.goal, base.steps, n, "quasi", scheduler_for(base.steps),
-                     scientific=space.names, fixed=space.constants, share=0.55)  # fmt: skip
+        return Round(base.called(self.name), question, space, base.goal, base.steps, n, "quasi",
+                     scheduler_for(base.steps), scientific=space.names, fixed=space.constants, share=0.55)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
         before = trials.only({t.round for t in trials.values()} - {round.name})

@@ -24,7 +24,7 @@ class Finalize(Stage):
         question = (
             f"The model: {tell_change(base.config, base.baseline)}, on all data but the test part, for {steps} steps."
         )
-        return Round(self.name, question, base.space, base.goal, steps, 1, "listed", "full", (run,),
+        return Round(base.called(self.name), question, base.space, base.goal, steps, 1, "listed", "full", (run,),
                      metric=f"train_{base.goal.metric}")  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
