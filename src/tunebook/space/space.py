@@ -120,12 +120,16 @@ class Space(Nested):
     def decode(self, units: Array) -> list[dict[str, Value]]:
         """Configurations of an array (n, dim); an inactive column is not looked at, NaN elsewhere is the default."""
         given = self._rows(units)
-        rows = self.mask(given)
+        rows, absent = self.mask(given), np.isnan(given)
+        codes = np.nan_to_num(given, posinf=1.0, neginf=0.0)
         configs: list[dict[str, Value]] = [{} for _ in rows]
         for name, item in self._items.items():
-            where = np.flatnonzero(self._holds(name, rows))
+            where = np.flatnonzero(self._holds(name, rows)) if name in self._when else np.arange(len(rows))
             if isinstance(item, Parameter):
-                values = _values(item, given[where, self._column[name]])
+                j = self._column[name]
+                values = item.values(codes[where, j])
+                for i in np.flatnonzero(absent[where, j]).tolist():
+                    values[i] = item.start
             else:
                 values = [item] * len(where)
             for i, value in zip(where.tolist(), values, strict=True):
@@ -368,14 +372,6 @@ def branch(config: Config, name: str) -> tuple[str, dict[str, Value]]:
 def _problems(name: object, item: object) -> list[Problem]:
     where = name if isinstance(name, str) and name.isprintable() else shown(name)
     return rules.name(name) + (item.problems(where) if isinstance(item, Parameter) else rules.constant(where, item))
-
-
-def _values(parameter: Parameter, units: Array) -> list[Value]:
-    """Values at codes (n,), the default where a code is NaN."""
-    told = parameter.values(np.nan_to_num(units, posinf=1.0, neginf=0.0))
-    if not np.isnan(units).any():
-        return told
-    return [parameter.start if math.isnan(u) else value for u, value in zip(units.tolist(), told, strict=True)]
 
 
 def _possible(parent: object, allowed: Sequence[Value]) -> Sequence[Value]:
