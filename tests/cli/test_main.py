@@ -133,6 +133,14 @@ def test_5_the_first_trials_fail_alike(here):
     code, out, err = here("run", "work.py:broken", "--space", "space.toml", "--metric", "loss", "-j", 0, "-q")
     assert (code, out) == (5, "")
     assert "KeyError: 'no such column'" in err and "work.py:" in err and "Traceback" not in err
+    told = json.loads(here("show", "work", "--json")[1])["failures"]
+    assert [(f["kind"], f["message"], f["trials"]) for f in told] == [("user_error", "KeyError: 'no such column'", 4)]
+    assert "4 failed (user_error): KeyError: 'no such column'" in here("show", "work")[1]
+    one = here("show", "work", "--trial", 1)[1]
+    assert "trial 1 of round explore: failed" in one and "work.py" in one and "in broken" in one
+    assert json.loads(here("show", "work", "-t", 1, "--json")[1])["failure"]["traceback"]
+    code, _, err = here("show", "work", "--trial", 99)
+    assert code == 2 and "0 to 3" in err
 
 
 def test_6_the_record_does_not_go_together_with_what_is_asked(here):

@@ -165,10 +165,11 @@ def test_a_study_without_a_command_says_what_to_do(here, folder):
         assert here(*words)[0] == 0
 
 
-@pytest.mark.parametrize("format", ["html", "md", "terminal"])
+@pytest.mark.parametrize("format", ["html", "md", "json", "terminal"])
 def test_reports_go_where_they_are_told_to(here, folder, shelf, format):
     shutil.copytree(shelf / "tunebook-runs", folder / "tunebook-runs")
     code, out, _ = here("report", "done", "--format", format, "--output", "-")
+    assert format != "json" or json.loads(out)["title"] == "done"
     assert code == 0 and "done" in out and "explore" in out.lower()
     code, _, _ = here("report", "done", "--format", format, "--output", "told.txt")
     assert code == 0 and "explore" in (folder / "told.txt").read_text().lower()

@@ -63,7 +63,7 @@ def _document(record: Record, what: What) -> dict[str, Any]:
         "goal": _goal(goal) if goal else None,
         "rounds": rounds,
         "looks": [look.reason for look in trials.looks],
-        "trials": [_trial(t, goal, what) for _, t in sorted(trials.items())],
+        "trials": [as_data(t, goal, what) for _, t in sorted(trials.items())],
     }
     return {**told, "spent": trials.spent, "notes": trials.notes} if what.times else told
 
@@ -72,7 +72,8 @@ def _goal(goal: Goal) -> dict[str, str]:
     return {"metric": goal.metric, "direction": str(goal.direction), "pick": goal.pick}
 
 
-def _trial(t: Trial, goal: Goal | None, what: What) -> dict[str, Any]:
+def as_data(t: Trial, goal: Goal | None, what: What) -> dict[str, Any]:
+    """A trial as plain data."""
     failure = t.failure
     told: dict[str, Any] = {
         "number": t.number,

@@ -207,12 +207,16 @@ def list_(
     return list_studies(root, json)
 
 
-@app.command(epilog=_examples("tunebook show digits"))
-def show(name: Name, store: Store = None, json: Json = False, debug: Debug = False) -> int:
+@app.command(epilog=_examples("tunebook show digits", "tunebook show digits --trial 3"))
+def show(
+    name: Name,
+    trial: Annotated[int | None, typer.Option("--trial", "-t", metavar="N", help="One trial, with its error.")] = None,
+    store: Store = None, json: Json = False, debug: Debug = False,
+) -> int:  # fmt: skip
     """What was run and decided in a study, and why."""
-    from tunebook.cli.show import show  # noqa: PLC0415
+    from tunebook.cli.show import show, show_trial  # noqa: PLC0415
 
-    return show(name, store, json)
+    return show(name, store, json) if trial is None else show_trial(name, store, trial, json)
 
 
 @app.command(epilog=_examples("tunebook best digits --json"))
@@ -229,7 +233,7 @@ def best(name: Name, store: Store = None, json: Json = False, debug: Debug = Fal
 @app.command(epilog=_examples("tunebook report digits", "tunebook report digits --format md --output -"))
 def report(
     name: Name,
-    format: Annotated[str, typer.Option("--format", help="html, md or terminal.")] = "html",
+    format: Annotated[str, typer.Option("--format", help="html, md, json or terminal.")] = "html",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; - is stdout.")] = None,
     store: Store = None, debug: Debug = False,
 ) -> int:  # fmt: skip
@@ -240,19 +244,20 @@ def report(
 
 
 @app.command(epilog=_examples("tunebook export digits -o trials.csv", "tunebook export digits --format json --curves"))
-def export(
+def export(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
     name: Name,
     format: Annotated[str, typer.Option("--format", help="csv or json.")] = "csv",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")] = None,
     curves: Annotated[bool, typer.Option("--curves", help="Every measurement too.")] = False,
     no_times: Annotated[bool, typer.Option("--no-times", help="Leave out what a clock decides.")] = False,
-    store: Store = None, debug: Debug = False,
+    store: Store = None, json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
+    debug: Debug = False,
 ) -> int:  # fmt: skip
     """All trials of a study as CSV or JSON."""
     from tunebook.cli.export import What  # noqa: PLC0415
     from tunebook.cli.listing import export  # noqa: PLC0415
 
-    return export(name, store, format, What(curves, not no_times), output)
+    return export(name, store, "json" if json else format, What(curves, not no_times), output)
 
 
 @app.command(

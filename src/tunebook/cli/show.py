@@ -5,22 +5,30 @@ from __future__ import annotations
 import io
 import sys
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from tunebook.cli.answer import answer_of, in_words
-from tunebook.cli.export import save
+from tunebook.cli.export import What, as_data, save
 from tunebook.cli.find import read
-from tunebook.cli.words import as_json, clean, colourful, say, table, tell
+from tunebook.cli.words import as_json, clean, clean_lines, colourful, say, table, tell
 from tunebook.errors import SettingError, nearest
 from tunebook.record import Record, resume_command
 from tunebook.report import Report, render_html, render_markdown, render_terminal
+from tunebook.report.base import as_data as report_data
 from tunebook.report.study import Story, study_report
 from tunebook.story import story_in
+from tunebook.trial import Trial
 
-FORMATS = {"html": render_html, "md": render_markdown}
+MOST_FAILURES = 5
+FORMATS: Mapping[str, Callable[[Report], str]] = {
+    "html": render_html,
+    "md": render_markdown,
+    "json": lambda told: as_json(report_data(told)),
+}
 
 
 def show(name: str, store: str | None, json: bool) -> int:
@@ -44,6 +52,7 @@ def _shown(record: Record, story: Story | None) -> dict[str, Any]:
         for name, opened in trials.opened.items()
     ]
     chapters = story.chapters if story is not None else ()
+    failures = Counter(_failure(t) for t in trials.values() if t.failure is not None)
     return {
         "study": record.name,
         "folder": str(record.folder),
@@ -53,10 +62,19 @@ def _shown(record: Record, story: Story | None) -> dict[str, Any]:
         "statuses": dict(Counter(str(t.status) for t in trials.values())),
         "spent": trials.spent,
         "rounds": rounds,
+        "failures": [
+            {"trials": n, "kind": kind, "message": message, "where": where}
+            for (kind, message, where), n in failures.most_common(MOST_FAILURES)
+        ],
         "decisions": [{"round": c.round.name, "says": list(c.conclusion.says)} for c in chapters],
         "best": answer_of(record, story),
         "looks": [look.reason for look in trials.looks],
     }
+
+
+def _failure(trial: Trial) -> tuple[str, str, str]:
+    assert trial.failure is not None
+    return str(trial.failure.kind), trial.failure.message.partition("\n")[0], trial.failure.where
 
 
 def _in_words(record: Record, told: dict[str, Any]) -> str:
@@ -67,6 +85,9 @@ def _in_words(record: Record, told: dict[str, Any]) -> str:
     if told["rounds"]:
         rows = [(r["name"], r["trials"], f"over: {r['closed']}" if r["closed"] else "open") for r in told["rounds"]]
         lines += ["", table(("round", "trials", "state"), rows)]
+    for f in told["failures"]:
+        lines += ["", clean(f"{f['trials']} failed ({f['kind']}): {f['message']}", 300)]
+        lines += [f"  --> {clean(f['where'])}"] if f["where"] else []
     for decision in told["decisions"]:
         lines += ["", f"{clean(decision['round'])}:", *(f"  {clean(says)}" for says in decision["says"])]
     lines += ["", in_words(told["best"])]
@@ -75,6 +96,33 @@ def _in_words(record: Record, told: dict[str, Any]) -> str:
     if told["status"] == "unfinished":
         lines += ["", f"to go on: {clean(resume_command(record.folder))}"]
     return "\n".join(lines)
+
+
+def show_trial(name: str, store: str | None, number: int, json: bool) -> int:
+    """One trial: its configuration, what it measured, and how it failed, with the traceback."""
+    record = read(name, store)
+    trial = record.trials.get(number)
+    if trial is None:
+        raise SettingError("there is no such trial", where=name, got=str(number),
+                           expected=f"0 to {len(record.trials) - 1}" if record.trials else "no trial yet")  # fmt: skip
+    told = as_data(trial, record.goal, What(curves=True))
+    if json:
+        tell(as_json(told))
+        return 0
+    note = f"; {clean(trial.note)}" if trial.note else ""
+    tell(f"trial {number} of round {clean(trial.round)}: {trial.status} at step {trial.step} of {trial.until}{note}")
+    tell(f"seed {trial.context.seed}, attempt {trial.attempt}")
+    tell("\n" + table(("hyperparameter", "value"), trial.config.items()))
+    if trial.curve:
+        heads = list(dict.fromkeys(name for m in trial.curve for name in m.metrics))
+        rows = [(m.step, *(m.metrics.get(h) for h in heads)) for m in trial.curve]
+        tell("\n" + table(("step", *heads), rows))
+    if trial.failure is not None:
+        tell("\n" + clean_lines(trial.failure.traceback or trial.failure.message))
+    log = record.folder / "trials" / str(number) / "log.txt"
+    if log.exists():
+        tell(f"\nwhat it printed: {clean(log)}")
+    return 0
 
 
 def best(name: str, store: str | None, json: bool) -> int:
