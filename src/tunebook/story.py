@@ -84,8 +84,7 @@ def chapters(plan: Mapping[str, Any], trials: Trials, run: Callable[[Round, floa
     for number, cycle in enumerate(plan["cycles"], 1):
         if number > 1:
             base = _continued(base, plan, number)
-        until = _deadline(cycle)
-        for chapter in play(stages(number, base.final), base, lambda r, u=until: run(r, u(r)), trials.only(seen)):
+        for chapter in play(stages(number, base.final), base, _within(cycle, run), trials.only(seen)):
             seen.add(chapter.round.name)
             base = chapter.conclusion.base
             yield chapter
@@ -103,9 +102,10 @@ def _seconds(cycle: Mapping[str, Any]) -> float:
     return math.inf if cycle["seconds"] is None else float(cycle["seconds"])
 
 
-def _deadline(cycle: Mapping[str, Any]) -> Callable[[Round], float]:
+def _within(cycle: Mapping[str, Any], run: Callable[[Round, float], Trials]) -> Callable[[Round], Trials]:
+    """``run`` with each round's share of the time that the cycle has."""
     spent = cycle["spent"]
-    return lambda round: spent + round.share * (_seconds(cycle) - spent)
+    return lambda round: run(round, spent + round.share * (_seconds(cycle) - spent))
 
 
 def story_in(record: Record) -> Story | None:
