@@ -26,7 +26,7 @@ from tunebook.objective import Objective
 from tunebook.origin import origin, without_password
 from tunebook.playbook import Base, Chapter, Round
 from tunebook.progress import Progress
-from tunebook.record import JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
+from tunebook.record import BOOK, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import TestLook, study_report
 from tunebook.samplers import GPSampler, GridSampler, QuasiSampler, RandomSampler, Sampler, TPESampler
@@ -165,26 +165,33 @@ def _opened(
 
     What is needed to do the job again is kept in the folder and noted in the record.
     """
-    folder = made(settings.folder)
-    store = store_of(folder, settings.store)
+    folder = Path(settings.folder)
     with _leaving_well(folder), ExitStack() as stack:
+        executor = stack.enter_context(executor_of(objective, settings))  # refuses what cannot be run, so it is first
+        store = store_of(made(folder), settings.store)
+        if not any((folder / name).exists() for name in (RESOLVED, BOOK)):
+            _keep(settings, folder)  # a new study: from here on it can be resumed
         stack.enter_context(store.claim())
-        executor = stack.enter_context(executor_of(objective, settings))
+        stack.callback(executor.close)  # before the claim is given back
         listener = settings.listener
         if listener is None and not settings.quiet:
             listener = stack.enter_context(Progress(settings.trials))
         study = stack.enter_context(Study(store, folder, executor, seed=settings.seed, listener=listener))
         _same_data(study, about.get("fingerprint"))
         plan = _planned(study, wanted)
-        if settings.resolved is not None:
-            new = folder / f".{RESOLVED}"
-            new.write_text(settings.resolved, encoding="utf-8")
-            new.replace(folder / RESOLVED)
+        _keep(settings, folder)
         if JOB not in study.trials.notes:
             study.note(JOB, {**about, "settings": _told(settings), **origin(settings.command)})
         if study.trials.notes.get(PLAN) != plan:
             study.note(PLAN, plan)
         yield study, plan
+
+
+def _keep(settings: Settings, folder: Path) -> None:
+    if settings.resolved is not None:
+        new = folder / f".{RESOLVED}"
+        new.write_text(settings.resolved, encoding="utf-8")
+        new.replace(folder / RESOLVED)
 
 
 def made(folder: Path | str) -> Path:

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 OBJECTIVES = '''
+import functools
 import math
+import threading
 import time
 import tunebook
 from tunebook import Measurement
@@ -56,6 +58,8 @@ def no_argument():
 
 
 not_a_function = 3
+LOCK = threading.Lock()
+held = functools.partial(lambda run, lock: 1.0, lock=LOCK)
 '''
 SPACE = 'x = { type = "float", low = -5.0, high = 10.0 }\ny = { type = "int", low = 1, high = 9 }\n'
 QUICK = ("run", "work.py:quick", "--space", "space.toml", "--metric", "loss", "--steps", "4", "--seed", "1")

@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from clidesk import QUICK, environment, tunebook
+from sklearn.datasets import load_iris
 
 from tunebook import Float, Goal, Space, open_study
 
@@ -226,21 +228,33 @@ def test_hostile_names_are_shown_and_do_nothing(here, folder):
     assert "[b]k" in here("best", "odd")[1]
 
 
-@pytest.mark.slow
-def test_a_model_from_data_to_predictions(folder):
-    import numpy as np
-    from sklearn.datasets import load_iris
+def test_an_objective_that_cannot_be_sent_is_found_before_anything_is_made(here, folder):
+    code, out, err = here("run", "work.py:held", "--space", "space.toml", "--metric", "loss", "-j", 1)
+    assert (code, out) == (2, "")
+    assert "argument 'lock'" in err and "try:" in err and "Traceback" not in err
+    assert not (folder / "tunebook-runs").exists()
 
-    words = ("run", "--model", "mlp", "--data", "sklearn:iris", "--steps", "2", "-n", "8", "-j", "1", "-q", "--json")
-    done = tunebook(folder, *words)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+
+@pytest.mark.slow
+def test_a_model_from_data_to_predictions(here, folder):
+    asked = ("run", "--model", "mlp", "--data", "sklearn:iris", "--steps", "2", "-n", 8, "-j", 0, "-q", "--json")
+    code, out, err = here(*asked)
+    assert code == 0, err
+    told = json.loads(out)
     assert told["study"] == "iris" and told["looks"] == 1
     assert 0 <= told["test"]["accuracy"]["low"] <= told["test"]["accuracy"]["value"] <= 1
     np.savez(folder / "new.npz", x=load_iris().data[:7])
     for model in ("iris", told["model"]):
-        lines = tunebook(folder, "predict", model, "new.npz", "--proba").stdout.splitlines()
+        lines = here("predict", model, "new.npz", "--proba")[1].splitlines()
         assert lines[0].startswith("prediction,p(setosa)") and len(lines) == 8
-    assert tunebook(folder, "predict", "iris", "new.csv").returncode == 2
-    again = tunebook(folder, *words)
-    assert again.returncode == 0 and json.loads(again.stdout) == told, "no second look"
+    rows = json.loads(here("predict", "iris", "new.npz", "--json")[1])
+    assert [r["prediction"] for r in rows] == [line.partition(",")[0] for line in lines[1:]]
+    code, _, err = here("predict", "iris", "new.csv")
+    assert code == 2 and "takes arrays" in err
+    assert here("predict", "iris", "none.npz")[0] == 2
+    code, out, err = here(*asked)
+    assert code == 0 and json.loads(out) == told, "no second look"
+    code, _, err = here("run", *asked[1:], "--metric", "acuracy")
+    assert code == 2 and "did you mean 'accuracy'" in err
+    code, _, err = here("run", "--model", "mpl", *asked[3:], "-s", "other")
+    assert code == 2 and "mlp" in err

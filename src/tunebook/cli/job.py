@@ -17,7 +17,7 @@ from tunebook.cli.files import read_data
 from tunebook.cli.toml import to_toml
 from tunebook.errors import Problem, SettingError, StudyMismatch, nearest
 from tunebook.origin import without_password
-from tunebook.record import BOOK, RESOLVED, RUNS
+from tunebook.record import RESOLVED, RUNS
 from tunebook.settings import Settings
 from tunebook.space import Space
 
@@ -222,12 +222,6 @@ def resolved_text(job: Job, folder: Path) -> str:
     told = job.model_dump() | {"cwd": os.path.relpath(cwd, place) if inside else str(cwd), "folder": str(folder)}
     told |= {"study": None, "store": job.store and without_password(job.store)}
     return "# written by tunebook run; tunebook resume reads it\n" + to_toml(told)
-
-
-def keep_first(settings: Settings, folder: Path) -> None:
-    """Write the resolved job of a new study before anything else is made: from here on it can be resumed."""
-    if not (folder / RESOLVED).exists() and not (folder / BOOK).exists():
-        (folder / RESOLVED).write_text(settings.resolved or "", encoding="utf-8")
 
 
 def same_task(job: Job, folder: Path) -> None:

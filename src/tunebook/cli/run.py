@@ -15,11 +15,11 @@ from typing import Any
 
 from tunebook.cli.answer import answer_of
 from tunebook.cli.find import found
-from tunebook.cli.job import Job, folder_of, keep_first, read_resolved, same_task, unknown_variables
+from tunebook.cli.job import Job, folder_of, read_resolved, same_task, unknown_variables
 from tunebook.cli.objectives import objective_named, study_name
 from tunebook.cli.words import as_json, clean_lines, say, tell
 from tunebook.errors import SettingError, StudyNotFound
-from tunebook.jobs import Result, made, model_subject, tune, tune_model
+from tunebook.jobs import Result, model_subject, tune, tune_model
 from tunebook.metrics import METRICS
 from tunebook.record import BOOK, JOB, RESOLVED, Record, read_record
 from tunebook.space import Space
@@ -46,7 +46,6 @@ def run_job(job: Job, ways: Ways, command: str) -> int:
     goal, space = goal_of(job), job.own_space()
     objective = None if job.objective is None else objective_named(job.objective)
     same_task(job, folder)
-    keep_first(settings, made(folder))
     options: Any = {f.name: getattr(settings, f.name) for f in fields(settings)}
     if objective is not None:
         assert goal is not None and space is not None  # a job that was checked has them
