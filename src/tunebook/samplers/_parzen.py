@@ -15,7 +15,8 @@ The density of a set of observations is a mixture of one component for each and 
 
 All are relative to the uniform density, so that components with other active axes can be added. The logarithm of a
 component is linear in features of x (x^2, x and 1 for a normal density, one indicator a value for the others), so all
-components at all candidates are one product: features (m, f) @ coefficients (f, n).
+components at all candidates are one product: features (m, f) @ coefficients (f, n). It is computed in single precision:
+the logarithms are then exact to about 0.001, and candidates as close as that are equally good.
 
     X (n, d) codes, NaN where inactive    w (n + 1,) weights, the prior's last    s (d,) bandwidths, in units of [0, 1]
     "upper" axes are those that others depend on: discrete, so tabled
@@ -24,7 +25,8 @@ components at all candidates are one product: features (m, f) @ coefficients (f,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +35,13 @@ from scipy.special import log_ndtr, ndtr, ndtri
 from tunebook.space import Array, Axis, Space
 
 Mask = npt.NDArray[np.bool_]
+Single = npt.NDArray[np.float32]
 
 MOST_VALUES = 64
 UNIFORM_SD = 12**-0.5
 LOWEST = -300.0
-LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
+FAR = 5.0
+ROOT_2_PI = math.sqrt(2 * math.pi)
 
 
 class Layout:
@@ -52,17 +56,16 @@ class Layout:
         self.smooth = np.array([j for j in range(space.dim) if j not in tabled], dtype=np.int64)
         self.lattices = [j for j in self.smooth.tolist() if space.axes[j].parameter.size]
         owner = [*self.smooth.tolist() * 3, *(t.column for t in self.tables for _ in range(t.size))]
-        self.above: Mask = np.isin(owner, self.upper)
-        """(f,) which features are of upper axes."""
+        self.above: Mask = np.isin(owner, self.upper)  # (f,) which features are of upper axes
 
-    def features(self, x: Array) -> Array:
+    def features(self, x: Array) -> Single:
         """Features (m, f) of codes (m, d); zero where an axis is inactive."""
         c = len(self.smooth)
-        out = np.zeros((len(x), len(self.above)))
+        out = np.zeros((len(x), len(self.above)), dtype=np.float32)
         part = x[:, self.smooth]
         there = ~np.isnan(part)
         out[:, c : 2 * c] = np.where(there, part, 0.0)
-        np.square(out[:, c : 2 * c], out=out[:, :c])
+        out[:, :c] = out[:, c : 2 * c] ** 2
         out[:, 2 * c : 3 * c] = there
         at = 3 * c
         for t in self.tables:
@@ -71,28 +74,38 @@ class Layout:
             at += t.size
         return out
 
-    def coefficients(self, X: Array, s: Array, n: int) -> Array:
-        """Coefficients (f, len(X)) of components around X, of a mixture of ``n``."""
+    def coefficients(self, X: Array, s: Array, kernels: Sequence[Array]) -> Single:
+        """Coefficients (f, len(X)) of components around X."""
         c = len(self.smooth)
-        out = np.zeros((len(self.above), len(X)))
-        mu, width = X[:, self.smooth].T, s[self.smooth][:, None]
-        there = ~np.isnan(mu)
-        mu = np.where(there, mu, 0.5) / width
-        inside = ndtr(1.0 / width - mu) - ndtr(-mu)
+        out = np.zeros((len(self.above), len(X)), dtype=np.float32)
+        width = s[self.smooth].astype(np.float32)[:, None]
+        mu = X[:, self.smooth].T.astype(np.float32) / width
+        mass = np.ones_like(mu)
+        for edge in (mu, 1 / width - mu):
+            near = edge < FAR
+            mass[near] -= ndtr(-edge[near])
+        mass *= width * ROOT_2_PI
+        np.multiply(mu, mu, out=out[2 * c : 3 * c])
+        out[2 * c : 3 * c] *= -0.5
+        out[2 * c : 3 * c] -= np.log(mass, out=mass)
+        np.divide(mu, width, out=out[c : 2 * c])
         out[:c] = -0.5 / width**2
-        out[c : 2 * c] = mu / width
-        out[2 * c : 3 * c] = -0.5 * mu * mu - np.log(inside * width) - LOG_ROOT_2_PI
-        out[: 3 * c] *= np.concatenate([there, there, there])
+        gone = np.isnan(mu)
+        if gone.any():
+            out[: 3 * c].reshape(3, c, len(X))[:, gone] = 0.0
         at = 3 * c
-        for t in self.tables:
+        for t, kernel in zip(self.tables, kernels, strict=True):
             rows = np.flatnonzero(~np.isnan(X[:, t.column]))
-            out[at : at + t.size, rows] = t.log_kernel(s[t.column], n)[:, t.index(X[rows, t.column])]
+            out[at : at + t.size, rows] = kernel[:, t.index(X[rows, t.column])]
             at += t.size
         return out
 
+    def kernels(self, s: Array, n: int) -> list[Array]:
+        """``log_kernel`` of each tabled axis, for a mixture of ``n``."""
+        return [t.log_kernel(s[t.column], n) for t in self.tables]
+
     def bandwidths(self, X: Array) -> Array:
-        """Scott's rule for each axis, with one observation of the uniform density mixed in, and not below
-        1 / min(100, n + 1) (the "magic clip" of TPE): (d,)."""
+        """Scott's rule for each axis, with one observation of the uniform density mixed in: (d,)."""
         there = ~np.isnan(X)
         n = there.sum(axis=0)
         dims = max(1.0, float(there.sum()) / max(1, len(X)))
@@ -147,12 +160,13 @@ class Parzen:
     X: Array
     w: Array
     s: Array
-    coefficients: Array
+    kernels: Sequence[Array]
+    coefficients: Single
 
     @classmethod
     def around(cls, layout: Layout, X: Array, w: Array, sharper: float = 1.0) -> Parzen:
         """The mixture around observations X (n, d) with weights w (n,); the prior weighs 1, and the bandwidths are
-        divided by ``sharper``.
+        divided by ``sharper``, but not below 1 / min(100, n + 1) (the "magic clip" of TPE).
 
         An observation beyond [0, 1], of an earlier and wider space, is moved to the edge, and its weight is what its
         kernel gives to the edge.
@@ -162,29 +176,30 @@ class Parzen:
         s = np.clip(layout.bandwidths(near) / sharper, 1.0 / np.minimum(100.0, seen + 1.0), 1.0)
         away = np.where(np.isnan(X), 0.0, (X - near) / s)
         weights = np.append(w * np.exp(-0.5 * np.minimum(np.einsum("ij,ij->i", away, away), 1000.0)), 1.0)
-        return cls(layout, near, weights / weights.sum(), s, layout.coefficients(near, s, len(X)))
+        kernels = layout.kernels(s, len(X))
+        return cls(layout, near, weights / weights.sum(), s, kernels, layout.coefficients(near, s, kernels))
 
     def plus(self, x: Array) -> Parzen:
-        """The mixture with one more component, around x (d,), of the prior's weight and the same bandwidths."""
+        """The mixture with one more component, around x (d,), of the prior's weight and the same kernels."""
         w = np.append(self.w, self.w[-1])
-        more = self.layout.coefficients(x[None], self.s, len(self.X) + 1)
+        more = self.layout.coefficients(x[None], self.s, self.kernels)
         whole = np.concatenate([self.coefficients, more], axis=1)
-        return Parzen(self.layout, np.concatenate([self.X, x[None]]), w / w.sum(), self.s, whole)
+        return replace(self, X=np.concatenate([self.X, x[None]]), w=w / w.sum(), coefficients=whole)
 
-    def given(self, features: Array) -> Parzen:
+    def given(self, features: Single) -> Parzen:
         """The density of the other axes when the upper ones have the values in ``features`` (f,)."""
         above = self.layout.above
         w = self.w * np.append(np.exp(features[above] @ self.coefficients[above]), 1.0)
-        return Parzen(self.layout, self.X, w / w.sum(), self.s, self.coefficients)
+        return replace(self, w=w / w.sum())
 
-    def log_density(self, features: Array, part: Mask) -> Array:
+    def log_density(self, features: Single, part: Mask) -> Array:
         """Logarithm of the density of some axes, those of the features in ``part`` (f,), relative to the uniform one:
         (m,) at the features (m, f) of m configurations."""
-        logs = features[:, part] @ self.coefficients[part]
-        top = np.maximum(logs.max(axis=1, initial=0.0), 0.0)
-        np.subtract(logs, top[:, None], out=logs)
-        np.exp(logs, out=logs)
-        return np.asarray(np.log(logs @ self.w[:-1] + self.w[-1] * np.exp(-top)) + top)
+        logs = features[:, part] @ self.coefficients[part] if not part.all() else features @ self.coefficients
+        top = logs.max(axis=1, initial=0.0)
+        logs -= top[:, None]
+        likely = np.exp(logs, out=logs) @ self.w[:-1].astype(np.float32)
+        return np.asarray(np.log(likely + self.w[-1] * np.exp(-top, dtype=np.float64)) + top)
 
     def sample(self, m: int, rng: np.random.Generator, upper: Array | None = None) -> Array:
         """``m`` draws: codes (m, d) of real configurations, NaN where inactive; with the upper axes of ``upper`` (d,)
@@ -199,9 +214,9 @@ class Parzen:
         low = ndtr(-mu)
         drawn = s * (mu + ndtri(low + out[:, layout.smooth] * (ndtr(1.0 / s - mu) - low)))
         out[:, layout.smooth] = np.where(np.isnan(mu), out[:, layout.smooth], np.clip(drawn, 0.0, 1.0))
-        for t in layout.tables:
+        for t, kernel in zip(layout.tables, self.kernels, strict=True):
             at = np.flatnonzero(~np.isnan(centre[:, t.column]))
-            mass = np.exp(t.log_kernel(self.s[t.column], len(self.X))) * t.width[:, None]
+            mass = np.exp(kernel) * t.width[:, None]
             ladder = np.cumsum(mass, axis=0)[:, t.index(centre[at, t.column])]
             out[:, t.column] = t.codes[t.index(out[:, t.column])]
             out[at, t.column] = t.codes[np.minimum((rng.random(len(at)) * ladder[-1] > ladder).sum(axis=0), t.size - 1)]
