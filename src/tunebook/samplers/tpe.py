@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunebook.errors import SettingError
+from tunebook.samplers._budget import level
 from tunebook.samplers._parzen import Layout, Parzen
 from tunebook.samplers.base import History, Sampler
 from tunebook.samplers.quasi import QuasiSampler
@@ -92,10 +93,8 @@ class TPESampler(Sampler):
         """Rows from best to worst, and how many of them are good."""
         sound, budget = history.feasible, history.budget
         many = max(1, min(MOST_GOOD, math.ceil(self.gamma * len(history)), int(sound.sum())))
-        reached = np.sort(budget[sound])[::-1]
-        level = reached[min(len(reached), max(LEAST_AT_LEVEL, many)) - 1]
-        there = sound & (budget >= level)
-        way = np.where(there, level, np.where(sound, budget, -1))
+        far = level(history, max(LEAST_AT_LEVEL, many))
+        way = np.where(sound, np.minimum(budget, far), -1)
         return np.lexsort((history.number, history.y, -way)), many
 
 
