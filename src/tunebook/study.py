@@ -390,7 +390,6 @@ class _Loop:
 
     def _as_run(self, trial: Trial) -> Run:
         folder = self.study.folder / "trials" / str(trial.number)
-        folder.mkdir(parents=True, exist_ok=True)
         return Run(trial.number, trial.config, trial.until, folder, trial.context.seed, trial.context, trial.attempt,
                    self.search.metric or self.search.goal.metric)  # fmt: skip
 

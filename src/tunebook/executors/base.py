@@ -24,7 +24,7 @@ class Executor(ABC):
 
     @abstractmethod
     def submit(self, run: Run) -> None:
-        """Start a run. The caller keeps at most ``capacity`` of them going."""
+        """Start a run, in a folder that is made if it is not there. The caller keeps at most ``capacity`` going."""
 
     @abstractmethod
     def poll(self, timeout: float = 1.0) -> list[Event]:

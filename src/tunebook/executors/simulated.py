@@ -61,6 +61,7 @@ class SimulatedExecutor(Executor):
         return [event]
 
     def _begin(self, run: Run) -> None:
+        run.folder.mkdir(parents=True, exist_ok=True)
         running = _Running(run, iter(()))
         running.stream = play(self.objective, run, lambda: running.stopping)
         self._count += 1
