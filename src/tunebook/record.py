@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunebook.stores.base import Holder
+from tunebook.stores.drivers import driver_of
 from tunebook.stores.sql import SqlStore
-from tunebook.trial import Goal, Trial, Trials, replay
+from tunebook.trial import Goal, Trial, Trials
 
 RUNS = "tunebook-runs"
 BOOK = "book.db"
@@ -71,8 +72,8 @@ class Record:
 def read_record(folder: Path | str, url: str | None = None) -> Record:
     """The record of the study in a folder, which a driver may be writing. Raises StoreError, StudyNotFound."""
     store = store_of(folder, url)
-    driver = store.driver()  # before the log: a study that has just ended is then not told as one that was abandoned
-    return Record(Path(folder), replay(store.read()), driver)
+    driver = driver_of(store)  # before the log: a study that has just ended is then not told as one that was abandoned
+    return Record(Path(folder), store.trials(), driver)
 
 
 def resume_command(folder: Path) -> str:

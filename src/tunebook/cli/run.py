@@ -46,6 +46,8 @@ def run_job(job: Job, ways: Ways, command: str) -> int:
     goal, space = goal_of(job), job.own_space()
     objective = None if job.objective is None else objective_named(job.objective)
     same_task(job, folder)
+    if (folder / RESOLVED).exists() and not ways.quiet:
+        say(f"taking up the study in {folder}")
     options: Any = {f.name: getattr(settings, f.name) for f in fields(settings)}
     if objective is not None:
         assert goal is not None and space is not None  # a job that was checked has them
