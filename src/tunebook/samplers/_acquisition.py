@@ -6,18 +6,24 @@ Bayesian optimization", NeurIPS 2023, here by the Mills ratio m(z) = Phi(z) / ph
 
     log h(z) = -z^2/2 - log sqrt(2 pi) + log(1 + z m)      h'(z)/h(z) = m / (1 + z m)
 
+Where trials failed, times the probability that one does not, M. A. Gelbart, J. Snoek, R. P. Adams, "Bayesian
+optimization with unknown constraints", UAI 2014, equation 5; here by a process on labels, 1 for a failure, else 0:
+
+    P = Phi(t), t = (1/2 - mean) / sqrt(variance + DOUBT^2)
+
     X (m, dim) codes    A (m, f) scaled features    best: the least posterior mean of what was observed
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfcx, ndtr
+from scipy.special import erfcx, log_ndtr, ndtr
 
 from tunebook.samplers._embedding import Inputs
 from tunebook.samplers._gp import Posterior
@@ -27,6 +33,7 @@ Index = npt.NDArray[np.int64]
 
 LOG_ROOT_2_PI = 0.5 * math.log(2.0 * math.pi)
 FAR = -1e4
+DOUBT = 0.1
 UNIFORM, LOCAL, PARENTS = 300, 300, 6
 STARTS, POLISH, CLIMBS = 5, 20, 12
 LEAST, MOST = math.log(0.005), math.log(0.3)
@@ -54,6 +61,18 @@ def log_ei(mean: Array, variance: Array, best: float) -> tuple[Array, Array, Arr
     h = np.exp(-0.5 * z[high] ** 2 - LOG_ROOT_2_PI) + z[high] * below
     value[high], s[high] = np.log(h), below / h
     return value + np.log(sigma), -s / sigma, (1.0 - s * z) / (2.0 * variance)
+
+
+def log_chance(mean: Array, variance: Array) -> tuple[Array, Array, Array]:
+    """log P (m,) that trials succeed, and its slopes by mean and by variance of their labels.
+
+    With s = phi(t) / Phi(t): d/dmean = -s / sqrt(variance + DOUBT^2), d/dvariance = -s t / (2 (variance + DOUBT^2)).
+    """
+    spread = variance + DOUBT**2
+    t = (0.5 - mean) / np.sqrt(spread)
+    value = log_ndtr(t)
+    s = np.exp(-0.5 * t**2 - LOG_ROOT_2_PI - value)
+    return value, -s / np.sqrt(spread), -0.5 * s * t / spread
 
 
 class Layout:
@@ -86,28 +105,33 @@ def keys(X: Array) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Search:
-    """One search for the next configuration. ``U`` are latent codes: an inactive axis has one too, for when its parent
-    changes."""
+    """One search for the next configuration. ``parents`` (k, dim) are codes to look around, ``labels`` is the model of
+    failures, None where there were none.
+
+    ``U`` are latent codes: an inactive axis has one too, for when its parent changes.
+    """
 
     layout: Layout
     model: Posterior
     best: float
+    parents: Array
+    labels: Posterior | None = None
 
     def value(self, X: Array) -> Array:
-        """log EI (m,) of codes (m, dim)."""
-        model = self.model
-        return log_ei(*model.predict(model.scaled(model.embedding.inputs(X))), self.best)[0]
+        """log EI (m,) of codes (m, dim), and the logarithm of the chance of success."""
+        model, x = self.model, self.model.embedding.inputs(X)
+        told = log_ei(*model.predict(model.scaled(x)), self.best)[0]
+        if self.labels is not None:
+            told += log_chance(*self.labels.predict(self.labels.scaled(x)))[0]
+        return told
 
-    def run(self, parents: Array, taken: set[bytes], rng: np.random.Generator) -> Array | None:
-        """Codes (dim,) of the configuration with the largest log EI found that is not taken; None if all are.
-
-        ``parents`` (k, dim) are codes to look around.
-        """
+    def run(self, taken: set[bytes], rng: np.random.Generator) -> Array | None:
+        """Codes (dim,) of the configuration with the largest log EI found that is not taken; None if all are."""
         layout = self.layout
         if layout.every is not None:
             X = layout.every[[k not in taken for k in keys(layout.every)]]
             return X[int(np.argmax(self.value(X)))] if len(X) else None
-        U = np.concatenate([rng.random((UNIFORM, layout.space.dim)), self.near(parents, rng)])
+        U = np.concatenate([rng.random((UNIFORM, layout.space.dim)), self.near(rng)])
         X = layout.real(U)
         told = self.value(X)
         starts = distinct(X, np.argsort(-told, kind="stable"), STARTS)
@@ -119,10 +143,10 @@ class Search:
                 return np.asarray(X[0])
         return None
 
-    def near(self, parents: Array, rng: np.random.Generator) -> Array:
+    def near(self, rng: np.random.Generator) -> Array:
         """Latent codes (LOCAL, dim) around the parents: a few axes moved, by scales from 0.005 to 0.3."""
         layout, dim = self.layout, self.layout.space.dim
-        base = parents[np.arange(LOCAL) % len(parents)]
+        base = self.parents[np.arange(LOCAL) % len(self.parents)]
         blank = rng.random((LOCAL, dim))
         base = np.where(np.isnan(base), blank, np.clip(base, 0.0, 1.0))
         scale = np.exp(rng.uniform(LEAST, MOST, (LOCAL, 1)))
@@ -156,17 +180,12 @@ class Search:
         return out
 
     def with_slopes(self, x: Inputs) -> tuple[Array, Array]:
-        """log EI (m,) and its slopes (m, p) by the codes of the numeric axes; 0 where inactive."""
-        model, e = self.model, self.model.embedding
-        Z = e.features(x, model.shapes)
-        A = Z * model.inverse_scales
-        mean, variance, kept = model.slopes(A)
-        value, by_mean, by_variance = log_ei(mean, variance, self.best)
-        G = model.backward(A, kept, by_mean, by_variance) * model.inverse_scales
-        out = e.pulled(G, Z)
-        if model.shapes.any():
-            out *= e.warp_slopes(x, model.shapes)[0]
-        return value, out
+        """``value`` (m,) and its slopes (m, p) by the codes of the numeric axes; 0 where inactive."""
+        value, slopes = with_slopes(self.model, x, lambda mean, variance: log_ei(mean, variance, self.best))
+        if self.labels is not None:
+            chance, by = with_slopes(self.labels, x, log_chance)
+            value, slopes = value + chance, slopes + by
+        return value, slopes
 
     def climb(self, U: Array, taken: set[bytes]) -> tuple[Array, Array]:
         """Latent codes (k, dim) after steps to the best neighbour on the discrete axes, as long as there is a better
@@ -217,6 +236,21 @@ class Search:
             near[:, j] = codes
             out.append(near)
         return np.concatenate(out) if out else np.empty((0, len(u)))
+
+
+def with_slopes(
+    model: Posterior, x: Inputs, of: Callable[[Array, Array], tuple[Array, Array, Array]]
+) -> tuple[Array, Array]:
+    """A function (m,) of a model's mean and variance, and its slopes (m, p) by the codes of the numeric axes."""
+    e = model.embedding
+    Z = e.features(x, model.shapes)
+    A = Z * model.inverse_scales
+    mean, variance, kept = model.slopes(A)
+    value, by_mean, by_variance = of(mean, variance)
+    out = e.pulled(model.backward(A, kept, by_mean, by_variance) * model.inverse_scales, Z)
+    if model.shapes.any():
+        out *= e.warp_slopes(x, model.shapes)[0]
+    return value, out
 
 
 def distinct(X: Array, order: Index, many: int) -> Index:

@@ -6,7 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,9 @@ from tunebook.space import Array, Space
 from tunebook.trial import Goal
 
 T = TypeVar("T")
+Cache = OrderedDict[tuple[object, ...], T]
 Index = npt.NDArray[np.int64]
+Kind = Literal["power", "ranks", "failed"]
 
 WARP_FROM = 12
 EACH, SOMETIMES = 150, 400
@@ -30,8 +32,9 @@ FITTED = 260
 MODELLED = 800
 ANCHORS = tuple(round(4 * 1.3**k) for k in range(50))
 FIRST_STEPS, STEPS = 30, 12
+KINDS: tuple[Kind, Kind] = ("power", "ranks")
 QUIET, NOISY = -9.0, -1.0
-KEPT = 64
+KEPT_FITS, KEPT_MODELS = 64, 4
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class GPSampler(Sampler):
 
     The default configuration comes first, then ``2 + dim // 2`` Sobol points, then two models take turns, by the
     number of the trial: one of power-transformed losses and one whose bad half is squashed to ranks first.
-    Configurations that failed count as the worst that succeeded; those that came less far than the furthest step with
-    enough trials count as at best median.
+    What fails is modelled by a process of its own: the improvement counts times the probability of success.
+    Configurations that came less far than the furthest step with enough trials count as at best median.
 
     What is proposed follows from the history alone. Hyperparameters are fitted to the first rows, in the order of
     trials: to all up to 150, to all but the last 3 up to 400, then to 260 of all but the last 11, from where a longer
@@ -76,7 +79,8 @@ class GPSampler(Sampler):
         self._embedding = Embedding(space)
         drawn = space.mask(np.random.default_rng(0).random((256, space.dim)))
         self._active = float((~np.isnan(drawn)).sum(axis=1).mean())
-        self._cache: OrderedDict[tuple[object, ...], object] = OrderedDict()
+        self._fits: Cache[Array] = OrderedDict()
+        self._models: Cache[Posterior] = OrderedDict()
 
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         if len(history) < self._begin or history.feasible.sum() < 2 or self.space.dim == 0:
@@ -84,12 +88,15 @@ class GPSampler(Sampler):
             if n and not len(history) and not len(pending):
                 points[0] = np.nan
             return points
-        rows = self._rows(history)
+        rows, failed = self._rows(history)
+        labels = None
+        if not history.feasible.all():
+            labels = self._model("failed", failed)
         taken = set(keys(np.concatenate([history.X, pending])))
         out: list[Array] = []
         for i in range(n):
             waiting = np.concatenate([pending, np.array(out).reshape(-1, self.space.dim)])
-            found = self._next(bool((first + i) % 2), rows, waiting, taken, rng)
+            found = self._search(KINDS[(first + i) % 2], rows, labels, waiting).run(taken, rng)
             if found is None:
                 # every configuration that was looked at is taken: the caller goes through what is left
                 found = self._layout.real(rng.random((1, self.space.dim)))[0]
@@ -97,30 +104,25 @@ class GPSampler(Sampler):
             out.append(found)
         return np.array(out).reshape(len(out), self.space.dim)
 
-    def _next(
-        self, squash: bool, rows: _Rows, waiting: Array, taken: set[bytes], rng: np.random.Generator
-    ) -> Array | None:
-        """Codes (dim,) of the next proposal by one of the models."""
-        model = self._model(squash, rows)
-        y, alpha = targets(rows.y, squash), model.alpha
-        order = self._order(rows)
-        y = y[order]
+    def _search(self, kind: Kind, rows: _Rows, labels: Posterior | None, waiting: Array) -> Search:
+        """The search for the next proposal by one of the models."""
+        model, order = self._model(kind, rows), self._order(rows)
         # at rows that were told, K alpha = y gives the mean without the noise: y - noise v alpha
-        mean = y - model.noise * rows.v[order] * alpha
+        mean = _targets(rows.y, kind)[order] - model.noise * rows.v[order] * model.alpha
         parents = rows.X[order][np.argsort(mean, kind="stable")[:PARENTS]]
         believed = model.scaled(self._embedding.inputs(waiting))
-        model = model.extended(believed, np.ones(len(waiting)))
-        return Search(self._layout, model, float(mean.min())).run(parents, taken, rng)
+        return Search(self._layout, model.extended(believed, np.ones(len(waiting))), float(mean.min()), parents, labels)
 
-    def _rows(self, history: History) -> _Rows:
-        """The history as what can be modelled."""
+    def _rows(self, history: History) -> tuple[_Rows, _Rows]:
+        """The history as what can be modelled: losses where there are any, and labels, 1 for a failure."""
         reached = level(history, max(10, self._begin))
         y = history.y.copy()
         there = history.feasible & (history.budget >= reached)
         early = history.feasible & ~there
         y[early] = np.maximum(y[early], np.median(y[there]))
-        y[~history.feasible] = y[history.feasible].max()
-        return _Rows(history.X, y, 1.0 / np.maximum(history.repeats, 1))
+        sound = history.feasible
+        rows = _Rows(history.X[sound], y[sound], 1.0 / history.repeats[sound])
+        return rows, _Rows(history.X, (~history.feasible).astype(np.float64), np.ones(len(y)))
 
     def _order(self, rows: _Rows) -> Index:
         """Which rows the model holds, in its order: those it was factored with, then the newer ones."""
@@ -128,45 +130,45 @@ class GPSampler(Sampler):
         m = refit_size(n)
         return np.concatenate([_some(rows.at(slice(0, m)), MODELLED), np.arange(m, n)])
 
-    def _model(self, squash: bool, rows: _Rows) -> Posterior:
+    def _model(self, kind: Kind, rows: _Rows) -> Posterior:
         """The process given all rows."""
         n, m = len(rows), refit_size(len(rows))
-        theta = self._theta(squash, rows.at(slice(0, m)))
+        theta = self._theta(kind, rows.at(slice(0, m)))
         held = self._order(rows)
         first = held[: len(held) - (n - m)]
 
         def factored() -> Posterior:
             return posterior(self._embedding, theta, self._embedding.inputs(rows.X[first]), rows.v[first])
 
-        key = ("model", squash, theta.tobytes(), rows.at(first).key())
-        model = self._cached(key, factored)
+        key = (theta.tobytes(), rows.at(first).key())
+        model = _cached(self._models, KEPT_MODELS, key, factored)
         newer = slice(m, n)
         model = model.extended(model.scaled(self._embedding.inputs(rows.X[newer])), rows.v[newer])
-        return model.told(targets(rows.y, squash)[held])
+        return model.told(_targets(rows.y, kind)[held])
 
-    def _theta(self, squash: bool, rows: _Rows) -> Array:
+    def _theta(self, kind: Kind, rows: _Rows) -> Array:
         """Hyperparameters fitted to rows."""
 
         def fitted() -> Array:
             anchor = max((a for a in ANCHORS if a <= len(rows)), default=len(rows))
-            start = self._anchored(squash, rows.at(slice(0, anchor)))
-            return start if anchor == len(rows) <= EACH else self._fit(squash, rows, FITTED, start, STEPS)[0]
+            start = self._anchored(kind, rows.at(slice(0, anchor)))
+            return start if anchor == len(rows) <= EACH else self._fit(kind, rows, FITTED, start, STEPS)[0]
 
-        return self._cached(("theta", squash, rows.key()), fitted)
+        return _cached(self._fits, KEPT_FITS, ("warm", kind, rows.key()), fitted)
 
-    def _anchored(self, squash: bool, rows: _Rows) -> Array:
+    def _anchored(self, kind: Kind, rows: _Rows) -> Array:
         """Hyperparameters fitted from nothing, once with little and once with much noise to explain the data by."""
 
         def fitted() -> Array:
             priors = self._priors(len(rows))
             starts = [priors.start(noise) for noise in (QUIET, NOISY)]
-            told = [self._fit(squash, rows, EACH, start, FIRST_STEPS) for start in starts]
+            told = [self._fit(kind, rows, EACH, start, FIRST_STEPS) for start in starts]
             return min(told, key=lambda t: t[1])[0]
 
-        return self._cached(("anchor", squash, rows.key()), fitted)
+        return _cached(self._fits, KEPT_FITS, ("anchor", kind, rows.key()), fitted)
 
-    def _fit(self, squash: bool, rows: _Rows, most: int, start: Array, steps: int) -> tuple[Array, float]:
-        y = targets(rows.y, squash)
+    def _fit(self, kind: Kind, rows: _Rows, most: int, start: Array, steps: int) -> tuple[Array, float]:
+        y = _targets(rows.y, kind)
         which = _some(rows, most)
         inputs = self._embedding.inputs(rows.X[which])
         return fit(self._priors(len(rows)), inputs, y[which], rows.v[which], start, steps)
@@ -174,14 +176,10 @@ class GPSampler(Sampler):
     def _priors(self, n: int) -> Priors:
         return Priors(self._embedding, self._active, n >= WARP_FROM)
 
-    def _cached(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
-        """What ``make`` gives, kept by a key that decides it."""
-        if key not in self._cache:
-            self._cache[key] = make()
-        self._cache.move_to_end(key)
-        while len(self._cache) > KEPT:
-            self._cache.popitem(last=False)
-        return self._cache[key]  # type: ignore[return-value]
+
+def _targets(y: Array, kind: Kind) -> Array:
+    """What a process is told of losses, or of labels."""
+    return y if kind == "failed" else targets(y, kind == "ranks")
 
 
 def refit_size(n: int) -> int:
@@ -202,3 +200,13 @@ def _some(rows: _Rows, most: int) -> Index:
     rest = np.setdiff1d(np.arange(n), best)
     evenly = rest[np.linspace(0, len(rest) - 1, most - len(best)).astype(np.int64)]
     return np.sort(np.concatenate([best, evenly]))
+
+
+def _cached(cache: Cache[T], most: int, key: tuple[object, ...], make: Callable[[], T]) -> T:
+    """What ``make`` gives, kept by a key that decides it."""
+    if key not in cache:
+        cache[key] = make()
+    cache.move_to_end(key)
+    while len(cache) > most:
+        cache.popitem(last=False)
+    return cache[key]
