@@ -270,14 +270,9 @@ def open_part(few: bool) -> Iterator[Line]:
                 if len(study.trials) != trials:
                     raise RuntimeError(f"{len(study.trials)} trials of {trials}")
             del study
-        began = time.perf_counter()
-        events = store.read()
-        read = time.perf_counter() - began
-        del events
     seconds = sorted(took)[1]
     what, target = f"a study of {trials:,} trials (median of 3)", f"< {OPEN_SECONDS:g} s"
     yield Line("open", what, seconds, "s", target, seconds < OPEN_SECONDS)
-    yield Line("open", "of it to read the record", read, "s")
 
 
 def write_quickly(path: Path, trials: int) -> None:

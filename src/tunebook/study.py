@@ -51,7 +51,6 @@ from tunebook.trial import (
     Trials,
     apply,
     config_key,
-    replay,
 )
 
 MOST_LOSSES = 3
@@ -123,7 +122,7 @@ class Study:
 
     def __enter__(self) -> Self:
         self._held.enter_context(self.store.claim())
-        self.trials = replay(self.store.read())
+        self.trials = self.store.trials()
         return self
 
     def __exit__(
@@ -317,7 +316,7 @@ class _Loop:
         self.stopping: set[int] = set()
         self.losses: dict[int, int] = {}
         self.exhausted = False
-        self.failing: str = ""
+        self.failing: Failure | None = None
 
     def run(self) -> str:
         """Returns why the round is over: trials, time or space."""
@@ -337,8 +336,8 @@ class _Loop:
         if self.failing:
             raise FailingStudy(
                 f"the first {SAME_FAILURES} trials all failed in the same way",
-                where=self.failing.partition("\n")[2],
-                got=self.failing.partition("\n")[0],
+                where=self.failing.where,
+                got="; ".join(line.strip() for line in self.failing.message.splitlines()),
                 fix="mend the objective, then resume the study",
             )
         return "time" if self._late() else "space" if self.exhausted else "trials"
@@ -446,7 +445,7 @@ class _Loop:
         broken = failure is not None and failure.kind in (FailureKind.USER_ERROR, FailureKind.CHECKPOINT)
         seen.append(f"{failure.message}\n{failure.where}" if failure is not None and broken else "")
         if len(seen) == SAME_FAILURES and seen[0] and len(set(seen)) == 1:
-            self.failing = seen[0]
+            self.failing = failure
 
     def _wind_down(self) -> None:
         """Let running trials reach their next measurement, then leave.

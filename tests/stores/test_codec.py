@@ -88,7 +88,9 @@ def test_many_batches_are_read_as_one_by_one() -> None:
     batches = [random_events(rng, n % 5) for n in range(50)]
     texts = [encode(b).encode() for b in batches]
     told = [e for b in batches for e in b]
-    assert exact(decode_many([texts[:7], [], texts[7:]])) == exact(told)
+    chunks = [*decode_many([texts[:7], [], texts[7:]])]
+    assert [len(c) for c in chunks] == [sum(n % 5 for n in range(7)), 0, sum(n % 5 for n in range(7, 50))]
+    assert exact([e for c in chunks for e in c]) == exact(told)
 
 
 def test_numpy_floats_and_unusual_mappings_become_plain() -> None:

@@ -84,6 +84,14 @@ class GivesWholeBatchesSince(MemoryStore):
         return super().read(max(0, since - 1) if since % 2 else since)
 
 
+class SkipsPieces(MemoryStore):
+    """Gives what is read in pieces, and the last of them not."""
+
+    def chunks(self, since: int = 0) -> Iterator[Sequence[Event]]:
+        told = self.read(since)
+        yield told[: len(told) // 4 * 4 - 4]
+
+
 class LendsItsList(MemoryStore):
     def read(self, since: int = 0) -> list[Event]:
         return super().read(since) if since else self.log.events
@@ -207,6 +215,7 @@ def test_it_may_be_asked_of_one_store_only() -> None:
         (ShowsHalfABatch, "middle of a batch"),
         (IgnoresSince, "since 1, "),
         (GivesWholeBatchesSince, "since 1, "),
+        (SkipsPieces, "not the fold"),
         (LendsItsList, "the log changes with the list"),
         (ReturnsTheSizeOfTheBatch, "append"),
         (ClaimsForNobody, "at the same time|freed the study"),

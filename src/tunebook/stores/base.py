@@ -10,13 +10,14 @@ exclusive, and is free again when its holder is gone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import final
 
 from tunebook.errors import Problem
-from tunebook.trial import Event
+from tunebook.trial import Event, Trials, apply, uncollected
 
 
 class Store(ABC):
@@ -33,6 +34,19 @@ class Store(ABC):
     @abstractmethod
     def read(self, since: int = 0) -> list[Event]:
         """Events from position ``since`` on, oldest first. Needs no claim."""
+
+    def chunks(self, since: int = 0) -> Iterator[Sequence[Event]]:
+        """What ``read`` gives, in pieces, for stores that need not hold all at once."""
+        yield self.read(since)
+
+    @final
+    def trials(self) -> Trials:
+        """The state of the study: the fold of its log, of which only a piece is held at a time."""
+        with uncollected():
+            trials = Trials()
+            for events in self.chunks():
+                apply(trials, events)
+            return trials
 
     @abstractmethod
     def claim(self, driver: str = "") -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ every digit; NaN and the infinities are written as Python's json does (``NaN``, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tunebook.errors import SettingError, StoreError
@@ -30,7 +30,6 @@ from tunebook.trial import (
     Noted,
     Opened,
     Status,
-    uncollected,
 )
 
 VERSION: Final = 1
@@ -149,26 +148,26 @@ class _Makers(dict[str, Callable[..., Event]]):
 
 def decode(text: str) -> list[Event]:
     """The events of a batch. Raises StoreError for text of a newer version, or that is not a batch."""
-    return decode_many([[text.encode()]])
+    return next(decode_many([[text.encode()]]))
 
 
-def decode_many(chunks: Iterable[Sequence[bytes]], where: str = "") -> list[Event]:
-    """The events of many batches, in order. The batches of a chunk are parsed as one text, which is quicker.
+def decode_many(chunks: Iterable[Sequence[bytes]], where: str = "") -> Iterator[list[Event]]:
+    """The events of many batches, chunk by chunk. The batches of a chunk are parsed as one text, which is quicker.
 
     ``where`` is told in errors.
     """
-    makers, events = _Makers(), list[Event]()
-    with uncollected():
-        for chunk in chunks:
-            for rows in _parse(chunk, where):
-                if not isinstance(rows, list) or not rows or rows[0] != VERSION:
-                    raise _foreign(f"{rows!r:.60}", where)
-                del rows[0]
-                try:
-                    events += [makers[row.pop(0)](*row) for row in rows]
-                except (KeyError, TypeError, ValueError, AttributeError, IndexError, SettingError) as bad:
-                    raise _foreign(f"{bad!r:.100}", where) from bad
-    return events
+    makers = _Makers()
+    for chunk in chunks:
+        events: list[Event] = []
+        for rows in _parse(chunk, where):
+            if not isinstance(rows, list) or not rows or rows[0] != VERSION:
+                raise _foreign(f"{rows!r:.60}", where)
+            del rows[0]
+            try:
+                events += [makers[row.pop(0)](*row) for row in rows]
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, SettingError) as bad:
+                raise _foreign(f"{bad!r:.100}", where) from bad
+        yield events
 
 
 def _parse(texts: Sequence[bytes], where: str) -> list[Any]:

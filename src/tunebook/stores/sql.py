@@ -30,10 +30,10 @@ from tunebook.stores._postgres import PostgresDatabase
 from tunebook.stores._sqlite import SqliteDatabase
 from tunebook.stores.base import Holder, Store, busy
 from tunebook.stores.codec import decode_many, encode
-from tunebook.trial import Created, Event
+from tunebook.trial import Created, Event, uncollected
 
 PATIENCE: Final = 30.0
-FETCHED: Final = 500
+FETCHED: Final = 200
 LONGEST_NAME: Final = 256
 _URLS: Final = "a path, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
@@ -80,20 +80,27 @@ class SqlStore(Store):
 
         Raises StudyNotFound, and StoreError for a book that cannot be read, with the position of a damaged batch.
         """
+        with uncollected():
+            return [event for events in self.chunks(since) for event in events]
+
+    def chunks(self, since: int = 0) -> Iterator[Sequence[Event]]:
+        """What ``read`` gives, the events of some hundred batches at a time."""
+        since = max(0, since)
         with self._explained(), closing(self._database.reader()) as connection:
             study, length = self._find(connection)
-            first = select(func.max(BATCHES.c["position"])).where(
-                BATCHES.c.study == study, BATCHES.c["position"] <= max(0, since)
+            first = select(func.coalesce(func.max(BATCHES.c["position"]), 0)).where(
+                BATCHES.c.study == study, BATCHES.c["position"] <= since
             )
+            start = connection.execute(first).scalar_one()
             query = (
                 select(BATCHES.c["position"], BATCHES.c["count"], self._database.events_as_bytes, BATCHES.c["crc"])
-                .where(BATCHES.c.study == study, BATCHES.c["position"] >= func.coalesce(first.scalar_subquery(), 0))
+                .where(BATCHES.c.study == study, BATCHES.c["position"] >= start)
                 .order_by(BATCHES.c["position"])
             )
-            start = connection.execute(first).scalar_one() or 0
-            chunks = self._checked(connection.execute(query), start, length)
-            events = decode_many(chunks, where=self._where())
-            return events[max(0, since) - start :]
+            known = since - start
+            for events in decode_many(self._checked(connection.execute(query), start, length), where=self._where()):
+                yield events[known:] if known else events
+                known = max(0, known - len(events))
 
     def driver(self) -> Holder | None:
         """Who writes to the study now; None when nobody does, as far as can be seen from this host. Needs no claim."""

@@ -32,6 +32,7 @@ from tunebook.trial import (
     Noted,
     Opened,
     Status,
+    replay,
 )
 
 Make = Callable[[], Store]
@@ -60,6 +61,7 @@ def check_store(make: Make, reopen: Make | None = None) -> None:
     _check_a_new_study(make())
     for seed in range(3):
         _check_what_was_written(make(), reopen, seed)
+    _check_the_fold(make())
     _check_its_lists_are_its_own(make())
     _check_a_batch_that_cannot_be_written(make())
     _check_studies_do_not_mix(make)
@@ -178,6 +180,15 @@ def _check_what_was_written(store: Store, reopen: Make | None, seed: int) -> Non
     _same(store.read(), told, "after the claim")
     for since in (1, 2, 3, 20, 43, len(told) - 1, len(told), len(told) + 5):
         _same(store.read(since), told[since:], f"since {since}")
+
+
+def _check_the_fold(store: Store) -> None:
+    for number in range(3):
+        store.append([Created(number, "r", {"x": number}), Launched(number, 1, 2)])
+        store.append([_step(number, 1), Ended(number, 1, Status.COMPLETED)])
+    told = store.trials()
+    assert told == replay(store.read()), "trials() is not the fold of what read() gives"
+    assert [t.status for t in told.values()] == [Status.COMPLETED] * 3, "trials() is not the fold of the log"
 
 
 def _check_its_lists_are_its_own(store: Store) -> None:
