@@ -186,8 +186,9 @@ class Progress:
         told = [f"[{self.counts.created}/{self.budget}] trial {trial.number} {trial.status} at step {trial.step}"]
         if trial.failure is not None:
             told.append(f"{trial.failure.kind}: {plain(trial.failure.message.partition(chr(10))[0])}")
-        elif goal is not None and not math.isnan(value := self.counts.latest_of(trial)):
-            told.append(f"{plain(goal.metric)} {value:.5g}")
+        elif goal is not None and (scored := trial.scored(goal)) is not None:
+            at = "" if scored.step == trial.step else f" at step {scored.step}"
+            told.append(f"{plain(goal.metric)} {scored.metrics[goal.metric]:.5g}{at}")
             told.append(f"best {self.counts.best:.5g}")
         return "; ".join(told)
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from tunebook.executors.simulated import SimulatedExecutor
 
+from tunebook.executors.simulated import SimulatedExecutor
 from tunebook.jobs import search_of
 from tunebook.playbook import Base, Baseline, Confirm, Exploit, Explore, Finalize, Refine, play
 from tunebook.space import Choice, Float, Int, Space

@@ -13,6 +13,7 @@ from tunebook.space import Space
 from tunebook.trial import Goal, Trial
 
 DRAWS = 40
+MOST_ROWS = 250
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ def fit(rows: Rows, space: Space) -> Anova | None:
     at, y = rows.scores()
     if space.dim == 0 or len(at) < needed(space) or not np.any(y):
         return None
+    if len(at) > MOST_ROWS:
+        # the model costs n^3: of many configurations, a sample that is spread evenly over the order of their losses
+        kept = np.sort(np.argsort(y, kind="stable")[np.linspace(0, len(y) - 1, MOST_ROWS).astype(np.int64)])
+        at, y = at[kept], y[kept]
     return Anova(space, rows.X[at], y)
 
 

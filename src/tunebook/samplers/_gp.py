@@ -192,7 +192,7 @@ class Posterior:
         return k[:, : len(self.alpha)] @ self.alpha, self._variance(k @ self.root.T)
 
     def _variance(self, V: Array) -> Array:
-        return np.maximum(self.s2 - np.einsum("ij,ij->i", V, V), 1e-12 * self.s2)
+        return np.asarray(np.maximum(self.s2 - np.einsum("ij,ij->i", V, V), 1e-12 * self.s2), dtype=np.float64)
 
     def slopes(self, A: Array) -> tuple[Array, Array, tuple[Array, Array]]:
         """As ``predict``, and what ``backward`` needs: dk/dR2 (m, n) and K^-1 k (m, n)."""
