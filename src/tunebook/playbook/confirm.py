@@ -73,7 +73,8 @@ class Confirm(Stage):
             0, f"Baseline: {base.goal.metric} {_mean(list(reference.values())):.4g} over {len(reference)} seeds."
         )
         wins = result.separable and base.goal.loss(result.difference) < 0
-        more = not wins and len(_rounds(base, trials)) < MOST_ROUNDS and base.left(trials) - base.final >= 2
+        ran = bool(trials.count(round.name))  # no time may be left for the runs that the budget would allow
+        more = not wins and ran and len(_rounds(base, trials)) < MOST_ROUNDS and base.left(trials) - base.final >= 2
         if wins:
             says.append(f"Adopted: {tell_change(best, base.baseline)}. It is separably better than the baseline.")
         elif more:
