@@ -320,8 +320,14 @@ _OF_A_RUN = (Measured, Ended)
 class _View(Sequence[Trial]):
     """The trials of a round as a sequence, without copying them."""
 
-    def __init__(self, trials: Mapping[int, Trial], numbers: list[int]) -> None:
-        self._trials, self._numbers = trials, numbers
+    def __init__(self, state: Trials, round: str) -> None:
+        self._trials, self._unsettled, self._round = state._trials, state._unsettled, round
+        self._numbers = state._rounds.setdefault(round, [])
+
+    def paused(self) -> list[Trial]:
+        """Those that are paused, without a look at those that are over."""
+        going = map(self._trials.__getitem__, self._unsettled)
+        return [t for t in going if t.status is _PAUSED and t.round == self._round]
 
     @overload
     def __getitem__(self, at: int) -> Trial: ...
@@ -368,7 +374,7 @@ class Trials(Mapping[int, Trial]):
 
     def of(self, round: str) -> Sequence[Trial]:
         """Trials of a round in the order of their numbers: a live view."""
-        return _View(self._trials, self._rounds.setdefault(round, []))
+        return _View(self, round)
 
     def _tick(self, at: float) -> None:
         """Count the time since the event before as spent."""
@@ -553,6 +559,11 @@ def groups(trials: Iterable[Trial]) -> list[Group]:
     for t in trials:
         found.setdefault(t.key, []).append(t)
     return [Group(ts[0].config, tuple(ts)) for ts in found.values()]
+
+
+def paused(trials: Sequence[Trial]) -> list[Trial]:
+    """The paused ones of a round's trials, in order: at once where ``trials`` comes from ``Trials.of``."""
+    return trials.paused() if isinstance(trials, _View) else [t for t in trials if t.status is _PAUSED]
 
 
 def finished(trials: Iterable[Trial]) -> Sequence[Trial]:

@@ -121,15 +121,17 @@ class Space(Nested):
         """Configurations of an array (n, dim); an inactive column is not looked at, NaN elsewhere is the default."""
         given = self._rows(units)
         rows, absent = self.mask(given), np.isnan(given)
-        codes = np.nan_to_num(given, posinf=1.0, neginf=0.0)
+        codes, gaps = np.where(absent, 0.0, given), set(np.flatnonzero(absent.any(axis=0)).tolist())
         configs: list[dict[str, Value]] = [{} for _ in rows]
+        everywhere = np.arange(len(rows))
         for name, item in self._items.items():
-            where = np.flatnonzero(self._holds(name, rows)) if name in self._when else np.arange(len(rows))
+            where = np.flatnonzero(self._holds(name, rows)) if name in self._when else everywhere
             if isinstance(item, Parameter):
                 j = self._column[name]
                 values = item.values(codes[where, j])
-                for i in np.flatnonzero(absent[where, j]).tolist():
-                    values[i] = item.start
+                if j in gaps:
+                    for i in np.flatnonzero(absent[where, j]).tolist():
+                        values[i] = item.start
             else:
                 values = [item] * len(where)
             for i, value in zip(where.tolist(), values, strict=True):

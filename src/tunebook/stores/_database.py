@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Dialect,
     Float,
     ForeignKey,
     Integer,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     exists,
+    insert,
     text,
     update,
 )
@@ -88,6 +90,11 @@ GROW: Final = (
 )
 
 
+def as_text(dialect: Dialect) -> tuple[str, str]:
+    """GROW and the insertion of a batch in the driver's own words: to compile them again costs half of an append."""
+    return str(GROW.compile(dialect=dialect)), str(insert(BATCHES).compile(dialect=dialect))
+
+
 class Database(ABC):
     """A SQLite file or a PostgreSQL database. ``shown`` is how it is named in messages, without a password.
 
@@ -95,6 +102,7 @@ class Database(ABC):
     """
 
     shown: str
+    append_as_text: tuple[str, str]
     events_as_bytes: Any  # the events column as an expression that is quick and safe to fetch
 
     @abstractmethod

@@ -8,11 +8,12 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tunebook.errors import MissingExtraError, StoreError
-from tunebook.stores._database import BATCHES, SCHEMA, Database, metadata
+from tunebook.stores._database import BATCHES, SCHEMA, Database, as_text, metadata
 
 LOCK_SPACE: Final = 0x74756E65
 _MARK: Final = "tunebook schema "
@@ -70,6 +71,7 @@ class PostgresDatabase(Database):
     The advisory lock of a study and its writes share one connection: a driver whose lock is gone cannot write.
     """
 
+    append_as_text = as_text(PGDialect_psycopg())  # type: ignore[no-untyped-call]
     events_as_bytes = BATCHES.c["events"]
 
     def __init__(self, url: URL) -> None:

@@ -16,11 +16,12 @@ from typing import Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, literal_column
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tunebook.errors import StoreError
-from tunebook.stores._database import SCHEMA, Database, metadata
+from tunebook.stores._database import SCHEMA, Database, as_text, metadata
 from tunebook.stores._host import NETWORK, filesystem, lock_holders, look_of
 
 APPLICATION: Final = 0x74756E65  # "tune": SQLite's application_id of a book
@@ -33,6 +34,7 @@ class SqliteDatabase(Database):
     ``synchronous`` as in SQLite: NORMAL survives every death of a process, FULL the last second before a power cut too.
     """
 
+    append_as_text = as_text(SQLiteDialect_pysqlite(paramstyle="named"))
     events_as_bytes = literal_column("CAST(events AS BLOB)")
 
     def __init__(self, path: Path, patience: float, synchronous: str = "NORMAL") -> None:

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, CursorResult, Select, delete, func, insert, m
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tunebook.errors import SettingError, StoreError, StudyBusy, StudyNotFound, nearest
-from tunebook.stores._database import ADD_STUDY, BATCHES, CLAIMS, GROW, STUDIES, Database
+from tunebook.stores._database import ADD_STUDY, BATCHES, CLAIMS, STUDIES, Database
 from tunebook.stores._host import alive
 from tunebook.stores._postgres import PostgresDatabase
 from tunebook.stores._sqlite import SqliteDatabase
@@ -272,7 +272,7 @@ class SqlStore(Store):
                     self._database.wrote(held.connection, len(batch["events"]))
             return held.end
 
-    def _write(self, held: _Held, batch: Mapping[str, Any]) -> None:
+    def _write(self, held: _Held, batch: dict[str, Any]) -> None:
         """Write a batch; when the connection is lost, on another one, until the patience ends."""
         deadline, pause, again = time.monotonic() + self.patience, 0.05, False
         while True:
@@ -290,11 +290,12 @@ class SqlStore(Store):
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
 
-    def _write_once(self, held: _Held, batch: Mapping[str, Any], again: bool) -> None:
+    def _write_once(self, held: _Held, batch: dict[str, Any], again: bool) -> None:
         connection = held.connection or self._take_again(held)
+        grow, add = self._database.append_as_text
         with self._database.transaction(connection):
-            if connection.execute(GROW, batch).rowcount == 1:
-                connection.execute(insert(BATCHES), batch)
+            if connection.exec_driver_sql(grow, batch).rowcount == 1:
+                connection.exec_driver_sql(add, batch)
             elif not (again and self._is_there(connection, batch)):  # a lost connection may have committed before
                 raise self._refusal(connection, held, batch)
 
