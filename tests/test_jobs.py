@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from tunebook.errors import SettingError, StudyMismatch
 from tunebook.executors.serial import SerialExecutor
 from tunebook.jobs import search_of
 from tunebook.origin import without_password
-from tunebook.playbook import Base, Round
+from tunebook.playbook import Base, Confirm, Round
 from tunebook.record import JOB, PLAN, RESULT, Record, read_record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import study_report
@@ -148,6 +149,24 @@ def test_what_was_confirmed_stays_unless_it_is_beaten(tmp_path):
     third = tuned(tmp_path, trials=80)
     assert third.adopted
     assert first.config in [t.config for t in third.trials.of("confirm.2")]
+
+
+def test_an_earlier_confirmation_is_not_lost_to_one_that_had_no_time(tmp_path):
+    goal = Goal("loss")
+
+    def run(study, round, runs):
+        search = search_of(replace(round, runs=round.runs[:runs]), 0)
+        return study.run(search, runs)
+
+    w, baseline = {"x": 3.0, "y": 1, "act": "relu"}, SPACE.default
+    base = Base(SPACE, w, goal, 3, 100, cycle=2, baseline=baseline, adopted=True, confirmed=w, final=False)
+    with Study(MemoryStore(), tmp_path, SerialExecutor(objective)) as study:
+        study.run(search_of(Round("explore", "?", SPACE, goal, 3, 6), 0), 6)
+        round = Confirm().design(base, study.trials)
+        assert w in [config for config, _ in round.runs]
+        for few in (1, 2, 3):
+            told = Confirm().conclude(base, round, run(study, round, few)).base
+            assert told.adopted and told.config == w
 
 
 def test_a_wider_space_keeps_the_earlier_trials(tmp_path):

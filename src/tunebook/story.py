@@ -94,8 +94,10 @@ def _continued(base: Base, plan: Mapping[str, Any], number: int) -> Base:
     """Where another cycle starts: in the refined space, unless another one was asked for."""
     before, cycle = plan["cycles"][number - 2 : number]
     space = base.space if cycle["space"] == before["space"] else Space.from_dict(cycle["space"])
-    return replace(base, space=space, config=fit(space, base.config), baseline=fit(space, base.baseline),
-                   total=cycle["trials"], seconds=_seconds(cycle), cycle=number, before=cycle["before"])  # fmt: skip
+    config = fit(space, base.config)
+    return replace(base, space=space, config=config, confirmed=config if base.adopted else None,
+                   baseline=fit(space, base.baseline), total=cycle["trials"], seconds=_seconds(cycle),
+                   cycle=number, before=cycle["before"])  # fmt: skip
 
 
 def _seconds(cycle: Mapping[str, Any]) -> float:

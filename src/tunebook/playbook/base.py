@@ -50,7 +50,8 @@ class Base:
 
     ``total`` trials may be created in all (``seconds`` limits the time they take together on ``workers`` workers).
     ``chance`` is the metric of a model that learned nothing, if it is known; ``final`` says if a last training is
-    wanted. A study that is given more after its end goes through another ``cycle``; ``before`` trials it had then.
+    wanted. A study that is given more after its end goes through another ``cycle``; ``before`` trials it had then,
+    and ``confirmed`` is what it adopted.
     """
 
     space: Space
@@ -67,6 +68,7 @@ class Base:
     adopted: bool = False
     cycle: int = 1
     before: int = 0
+    confirmed: Config | None = None
 
     def left(self, trials: Trials) -> int:
         """How many trials the budget still allows."""

@@ -6,8 +6,9 @@ used, the same seeds for all. A finalist is adopted only if its difference from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tunebook.analysis.compare import Comparison, compare
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, fit, tell_change
@@ -63,8 +64,7 @@ class Confirm(Stage):
         }
         sound = [c for c in finalists if results[config_key(c)] is not None]
         if not sound or len(reference) < 2:
-            failed = "The repeats failed, so nothing can be confirmed; the baseline stays."
-            return Conclusion((failed,), replace(base, config=base.baseline, adopted=False))
+            return _kept(base, ["The repeats failed, so nothing can be confirmed."])
         best = min(sound, key=lambda c: base.goal.loss(_mean(list(_by_seed(told, c, base).values()))))
         result = results[config_key(best)]
         assert result is not None  # `best` is one of the sound ones
@@ -80,12 +80,21 @@ class Confirm(Stage):
         elif more:
             says.append("The best finalist and the baseline cannot be told apart yet: more seeds.")
         else:
-            says.append("No finalist is separably better than the baseline, so the baseline stays.")
-            says.append("Tuning gained nothing here that can be shown.")
-        config = best if wins or more else base.baseline
+            says.append("No finalist is separably better than the baseline here.")
         figures = {"baseline": list(reference.values()), "winner": list(_by_seed(told, best, base).values()),
                    "difference": result.difference, "low": result.low, "high": result.high}  # fmt: skip
-        return Conclusion(tuple(says), replace(base, config=config, adopted=wins), again=more, figures=figures)
+        if not wins and not more:
+            return _kept(base, says, figures)
+        return Conclusion(tuple(says), replace(base, config=best, adopted=wins), again=more, figures=figures)
+
+
+def _kept(base: Base, says: Sequence[str], figures: Mapping[str, Any] | None = None) -> Conclusion:
+    """What stays when nothing could be adopted: the baseline, or what an earlier cycle confirmed, with its figures."""
+    if base.confirmed is not None:
+        kept = f"What was confirmed before stays: {tell_change(base.confirmed, base.baseline)}."
+        return Conclusion((*says, kept), replace(base, config=base.confirmed, adopted=True))
+    kept = "The baseline stays: tuning gained nothing here that can be shown."
+    return Conclusion((*says, kept), replace(base, config=base.baseline, adopted=False), figures=figures or {})
 
 
 def _rounds(base: Base, trials: Trials) -> list[str]:
@@ -96,7 +105,7 @@ def _rounds(base: Base, trials: Trials) -> list[str]:
 def _finalists(base: Base, trials: Trials) -> list[Config]:
     """What is to be compared with the baseline: what an earlier cycle confirmed, and the best by single values."""
     best = best_configs(list(trials.values()), base.goal, base.steps, FINALISTS + 1)
-    told = [*([base.config] if base.adopted else []), *(fit(base.space, c) for c in best)]
+    told = [*([] if base.confirmed is None else [base.confirmed]), *(fit(base.space, c) for c in best)]
     distinct = {config_key(c): c for c in told}
     return [c for key, c in distinct.items() if key != config_key(base.baseline)][:FINALISTS]
 

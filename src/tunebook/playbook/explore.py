@@ -37,7 +37,7 @@ def evidence_of(base: Base, trials: Trials, space: Space) -> Evidence:
 
 def leading(base: Base, best: Sequence[Trial]) -> Config:
     """What leads: the best trial's configuration, unless an earlier cycle confirmed one."""
-    return base.config if base.adopted else fit(base.space, best[0].config)
+    return fit(base.space, best[0].config) if base.confirmed is None else base.confirmed
 
 
 class Explore(Stage):
