@@ -30,7 +30,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402  (after the number of threads is settled)
 
-from problems import OWN, OWN_TRIALS, Problem, filed, open_filed  # noqa: E402  (beside this file)
+from own import OWN, OWN_TRIALS  # noqa: E402  (beside this file)
+from problems import Problem, filed, open_filed  # noqa: E402
 from tunebook.jobs import SAMPLERS  # noqa: E402
 from tunebook.space import Choice, Config, Float, Int, Space, Value  # noqa: E402
 from tunebook.trial import Goal, Measurement, Status, Trial  # noqa: E402
