@@ -194,20 +194,20 @@ class Study:
     def _log(self, events: Sequence[Event]) -> None:
         """Fold events into the state and write them to the record; nothing acts on them before that."""
         apply(self.trials, events)
-        self._record(events)
+        self._waiting.extend(events)
+        self._flush()
 
-    def _record(self, events: Sequence[Event]) -> None:
-        """Write events, and measurements that wait; a batch of measurements alone may wait for company.
+    def _await(self, events: Sequence[Event]) -> None:
+        """Let what a run told wait for company: the rest of its measurements, and the next trial's beginning.
 
         A transaction a measurement would cost more than quick trials themselves. What waits is safe: workers keep a
-        journal of what they measured until it is in the record.
+        journal of what they measured until it is in the record, and a run whose end was lost ends in the same way.
         """
         now = time.monotonic()  # not the executor's clock: waiting is about real disks, also where time is simulated
         if not self._waiting:
             self._since = now
         self._waiting.extend(events)
-        patient = self.executor is not None and len(self._waiting) < MOST_WAITING and now < self._since + MOST_SECONDS
-        if not (patient and all(isinstance(e, Measured) for e in events)):
+        if len(self._waiting) >= MOST_WAITING or now >= self._since + MOST_SECONDS:
             self._flush()
 
     def _flush(self) -> None:
@@ -323,8 +323,10 @@ class _Loop:
         self._take_up(self.study.trials.with_status(Status.RUNNING))
         planning = True
         while True:
-            if planning and not self._must_stop():
-                self._plan()
+            if planning:
+                if not self._must_stop():
+                    self._plan()
+                self.study._flush()
             if not self.running:
                 break
             planning = self._take_in(self.executor.poll(self._patience()))
@@ -403,7 +405,9 @@ class _Loop:
             log.append(told)
             if isinstance(told, Measured):
                 self._judge(told.number)
-        self.study._record(log)
+        self.study._await(log)
+        if any(isinstance(event, Launched) for event in log):
+            self.study._flush()  # before it is launched again
         for event in log:
             if isinstance(event, Launched):
                 self.executor.submit(self._as_run(trials[event.number]))
