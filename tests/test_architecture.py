@@ -11,7 +11,7 @@ ROOT = "the package root"
 
 LADDER = (  # lowest row first
     ("errors", "faults"),
-    ("space",),
+    ("space", "goal", "pareto", "sealed"),
     ("trial",),
     ("measurement",),
     ("objective", "metrics", "data"),

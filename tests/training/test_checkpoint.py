@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from tunebook.errors import CheckpointError
+from tunebook.sealed import digest, write_whole
 from tunebook.training.checkpoint import NAME, Checkpoints
-from tunebook.training.tensor_file import digest, pack, unpack, write_whole
+from tunebook.training.tensor_file import pack, unpack
 
 SHAPES = {"w": (3, 2), "b": (2,)}
 
@@ -194,7 +195,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     script = f"""
         import resource, signal
         from pathlib import Path
-        from tunebook.training.tensor_file import write_whole
+        from tunebook.sealed import write_whole
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:

@@ -2,7 +2,7 @@
 
     learner = learner_named("cnn")
     space = learner.space(dataset)
-    objective = learner.objective("sklearn:digits", Split(seed=0), goal, epochs=30)
+    objective = learner.objective("sklearn:digits", Split(seed=0), goal, steps=30)
 
 An objective holds the *name* of its data, never the data: it is small to send to a worker, which opens the data once.
 """
@@ -10,30 +10,14 @@ An objective holds the *name* of its data, never the data: it is small to send t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from torch import nn
-
 from tunebook.data import Dataset, Split
-from tunebook.errors import Problem, SettingError, nearest
-from tunebook.learners.ready import Ready, ready
-from tunebook.objective import EarlyStop, Objective, Run
-from tunebook.space import Config, Space
-from tunebook.training import Card, Checkpoints, Task, save_model, train
-from tunebook.training.loop import identity_of
-from tunebook.training.losses import classification_loss, regression_loss
-from tunebook.training.state import best_weights, history_of
-from tunebook.trial import Context, Goal, Measurement
+from tunebook.objective import Objective
+from tunebook.space import Space
+from tunebook.trial import Goal
 
 MODEL = "model"
-TRAINING = (
-    "optimizer", "lr", "momentum", "nesterov", "beta1", "beta2", "eps", "alpha", "weight_decay", "decay_biases",
-    "schedule", "warmup", "floor", "drops", "gamma",
-    "loss", "label_smoothing", "focal_gamma", "huber_delta",
-    "batch_size", "clip_norm",
-)  # fmt: skip
 
 
 class Learner(ABC):
@@ -46,100 +30,5 @@ class Learner(ABC):
         """The search space that a careful practitioner starts from; its default configuration is the baseline."""
 
     @abstractmethod
-    def objective(self, data: str, split: Split, goal: Goal, epochs: int) -> Objective:
-        """What to tune, for the data set named ``data``; a full training has ``epochs`` steps."""
-
-
-class NetLearner(Learner):
-    """A family of networks trained by ``tunebook.training``."""
-
-    names: ClassVar[tuple[str, ...]]
-
-    @abstractmethod
-    def build(self, config: Config, shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """The network for examples of ``shape``."""
-
-    def objective(
-        self, data: str, split: Split, goal: Goal, epochs: int, *, folds: int = 0, patience: int = 0
-    ) -> NetObjective:
-        """As ``Learner.objective``; with ``folds`` above 1, fold ``run.context.fold`` of so many is validated on."""
-        return NetObjective(self, data, split, goal, epochs, folds, patience)
-
-    def check(self, config: Config) -> None:
-        """Raise SettingError, with the nearest name, for hyperparameters that this family does not have."""
-        known = {*self.names, *TRAINING}
-        found = [
-            Problem(f"{self.name} has no hyperparameter of this name", key, repr(config[key]), nearest(key, known))
-            for key in config
-            if key.partition(".")[0] not in known or key.rpartition(".")[2] not in known
-        ]
-        if found:
-            raise SettingError(found)
-
-
-@dataclass(frozen=True)
-class NetObjective:
-    """Trains a learner's network on named data; picklable, and small.
-
-    The run's context says on what: its fold, the fraction of the training part, or, if ``final``, training and
-    validation part together, after which the model is saved in the run's folder under ``model``. A final training has
-    no validation metrics: its run is to ask for ``train_<metric>``.
-    """
-
-    learner: NetLearner
-    data: str
-    split: Split
-    goal: Goal
-    epochs: int
-    folds: int = 0
-    patience: int = 0
-
-    def __call__(self, run: Run) -> Iterator[Measurement]:
-        self.learner.check(run.config)
-        task = self.task(run.context)
-        return self._final(task, run) if run.context.final else train(task, run)
-
-    def ready(self, context: Context) -> Ready:
-        """The data of a context as tensors; the process keeps the last few."""
-        return ready(self.data, self.split, self.folds, replace(context, seed=0))
-
-    def task(self, context: Context) -> Task:
-        """The training task of a context."""
-        data = self.ready(context)
-        return Task(
-            build=lambda config: self.learner.build(config, data.shape, data.outputs),
-            loss=classification_loss if data.classes else regression_loss,
-            train=data.train,
-            valid=data.valid,
-            metrics=data.metrics(self.goal.metric),
-            goal=self.goal,
-            epochs=self.epochs,
-            patience=self.patience,
-            fingerprint=data.fingerprint,
-        )
-
-    def save(self, run: Run) -> None:
-        """Save the best model of a run that has come to ``run.until``, in the run's folder under ``model``."""
-        data = self.ready(run.context)
-        found = Checkpoints(run.folder, identity_of(self.task(run.context), run)).latest()
-        if found is None or found.step < run.until:
-            return
-        epoch, weights = best_weights(found)
-        card = Card(
-            self.learner.name,
-            run.config,
-            data.shape,
-            data.classes,
-            data.preprocessor,
-            data.encoding,
-            epoch,
-            history_of(found)[epoch - 1].metrics,
-            {"data": self.data, "fingerprint": data.fingerprint, "seed": run.seed, "trial": run.trial},
-        )
-        save_model(run.folder / MODEL, card, weights)
-
-    def _final(self, task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None]:
-        try:
-            return (yield from train(task, run))
-        finally:
-            self.save(run)
+    def objective(self, data: str, split: Split, goal: Goal, steps: int) -> Objective:
+        """What to tune, for the data set named ``data``; a full training has ``steps`` steps."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from tunebook.data import Dataset
-from tunebook.learners.base import NetLearner
+from tunebook.learners.net import NetLearner
 from tunebook.learners.spaces import activations, batch_size, optimizers
 from tunebook.space import Choice, Config, Float, Int, Space
 from tunebook.training.models import mlp

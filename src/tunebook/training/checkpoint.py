@@ -18,7 +18,8 @@ from typing import Any
 from torch import Tensor
 
 from tunebook.errors import CheckpointError
-from tunebook.training.tensor_file import Parts, digest, pack, unpack, write_whole
+from tunebook.sealed import digest, write_whole
+from tunebook.training.tensor_file import Parts, pack, unpack
 
 NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.safetensors")
 SHARE = 0.05

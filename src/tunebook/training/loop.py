@@ -20,6 +20,7 @@ import torch
 
 from tunebook.errors import SettingError
 from tunebook.objective import EarlyStop, Run
+from tunebook.sealed import digest
 from tunebook.training.checkpoint import Checkpoints
 from tunebook.training.evaluate import channels_last, fast_layout, measure
 from tunebook.training.optimizers import clip, optimizer_of
@@ -27,7 +28,6 @@ from tunebook.training.schedules import schedule_of
 from tunebook.training.settings import real, whole
 from tunebook.training.state import restored, shapes_of, stalled
 from tunebook.training.task import Part, Task
-from tunebook.training.tensor_file import digest
 from tunebook.trial import Measurement
 
 PROBED = 10_000  # rows of the training part at most on which training metrics are measured

@@ -6,10 +6,8 @@ refused. ``load_model(folder).predict(inputs)`` takes inputs as the data set had
 
 from __future__ import annotations
 
-import json
 import math
 import platform
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,14 +21,15 @@ from torch import Tensor, nn
 
 from tunebook.data import Preprocessor, TableEncoding
 from tunebook.errors import CheckpointError, nearest
+from tunebook.sealed import CARD, read_card, read_file, write_sealed
 from tunebook.space import Config
 from tunebook.training.evaluate import channels_last, predict
 from tunebook.training.losses import flat
 from tunebook.training.models import BUILDERS, LearnedTensor, learned
-from tunebook.training.tensor_file import digest, pack, sync_folder, unpack, write_whole
+from tunebook.training.tensor_file import pack, unpack
 
-FORMAT = 1
-WEIGHTS, CARD = "model.safetensors", "model.json"
+FORMAT = 2
+WEIGHTS = "model.safetensors"
 Array = NDArray[Any]
 Build = Callable[[Config], nn.Module]
 
@@ -122,18 +121,8 @@ class SavedModel:
 
 def save_model(folder: Path, card: Card, weights: Mapping[str, Tensor]) -> Path:
     """Write a model to a folder, which appears whole or not at all and replaces one that is there; returns it."""
-    data = pack({"weights": weights}, {})
-    told = {**card.to_json(), "format": FORMAT, "weights": digest(data), "versions": _versions()}
-    told["digest"] = _seal(told)
-    new = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    write_whole(new / WEIGHTS, data)
-    write_whole(new / CARD, (json.dumps(told, indent=2, sort_keys=True) + "\n").encode())
-    shutil.rmtree(folder, ignore_errors=True)
-    new.replace(folder)
-    sync_folder(folder.parent)
-    return folder
+    told = {**card.to_json(), "format": FORMAT, "versions": _versions()}
+    return write_sealed(folder, told, {WEIGHTS: pack({"weights": weights}, {})})
 
 
 def load_model(folder: Path | str, build: Build | None = None) -> SavedModel:
@@ -142,10 +131,15 @@ def load_model(folder: Path | str, build: Build | None = None) -> SavedModel:
     Raises CheckpointError for a folder that is missing something, was damaged or edited, or does not fit ``build``.
     """
     folder = Path(folder)
-    told = _card(folder / CARD)
-    data = _bytes(folder / WEIGHTS)
-    if digest(data) != told["weights"]:
-        raise _tampered(folder / WEIGHTS)
+    told = read_card(folder)
+    if told.get("format") != FORMAT:
+        raise CheckpointError(
+            "the model was saved by another version of tunebook",
+            where=str(folder / CARD),
+            got=f"format {told.get('format')}",
+            expected=f"format {FORMAT}",
+        )
+    data = read_file(folder, told, WEIGHTS)
     card = Card.from_json(told)
     if build is None and card.builder not in BUILDERS:
         raise CheckpointError(
@@ -163,42 +157,6 @@ def load_model(folder: Path | str, build: Build | None = None) -> SavedModel:
     except RuntimeError as error:
         raise CheckpointError("the weights do not fit the model", where=str(folder), got=str(error)[:500]) from error
     return SavedModel(card, channels_last(network).eval())
-
-
-def _card(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(_bytes(path))
-    except ValueError as error:
-        raise _tampered(path) from error
-    if not isinstance(told, dict) or told.get("digest") != _seal({k: v for k, v in told.items() if k != "digest"}):
-        raise _tampered(path)
-    if told["format"] != FORMAT:
-        raise CheckpointError(
-            "the model was saved by another version of tunebook",
-            where=str(path),
-            got=f"format {told['format']}",
-            expected=f"format {FORMAT}",
-        )
-    return told
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            "there is no model here", where=str(path), got=type(error).__name__, expected=f"{WEIGHTS} and {CARD}"
-        ) from error
-
-
-def _seal(told: Mapping[str, Any]) -> str:
-    return digest(json.dumps(told, sort_keys=True).encode())
-
-
-def _tampered(path: Path) -> CheckpointError:
-    return CheckpointError(
-        "a model file is damaged or was edited", where=str(path), fix="take it from a backup, or train the model again"
-    )
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Tensors and plain JSON as bytes of the safetensors format, and files that are whole or not there.
+"""Tensors and plain JSON as bytes of the safetensors format.
 
 Nothing is pickled, so nothing that a file holds can run.
 """
@@ -6,10 +6,7 @@ Nothing is pickled, so nothing that a file holds can run.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,34 +47,3 @@ def unpack(data: bytes, where: str) -> tuple[dict[str, dict[str, Tensor]], dict[
         part, _, name = full.partition("/")
         parts.setdefault(part, {})[name] = tensor
     return parts, meta
-
-
-def digest(data: bytes) -> str:
-    """sha256 in hex."""
-    return sha256(data).hexdigest()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that after a crash or power cut there is the old one or the new one, never a part."""
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder last, where the system can."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
