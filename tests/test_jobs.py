@@ -2,12 +2,14 @@
 
 import json
 import math
+import traceback
 from dataclasses import replace
 
 import pytest
 
+import tunebook
 from tunebook import Choice, Float, Goal, Int, Space, tune
-from tunebook.errors import SettingError, StudyMismatch
+from tunebook.errors import SettingError, StudyMismatch, TunebookError
 from tunebook.executors.serial import SerialExecutor
 from tunebook.jobs import search_of
 from tunebook.origin import without_password
@@ -221,3 +223,21 @@ def test_resume_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert resume_command(tmp_path / "tunebook-runs" / "a b") == "tunebook resume 'a b'"
     assert resume_command(tmp_path / "x") == f"tunebook resume {tmp_path / 'x'}"
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: tune(objective, SPACE, GOAL, stpes=3), "unknown setting\n  --> settings\n  got stpes=3; did you mean"),
+        (lambda: tunebook.tune_model("cnn", "sklearn:digts"), "did you mean 'digits'"),
+        (lambda: tunebook.load("nowhere"), "there is no model here"),
+    ],
+)
+def test_an_error_of_a_call_leads_to_the_line_that_called(call, says):
+    with pytest.raises(TunebookError) as caught:
+        call()
+    assert says in str(caught.value)
+    shown = traceback.format_exception(caught.value)
+    assert sum("src/tunebook" in line for line in shown) == 1, "where it was noticed would bury what is wrong"
+    assert "direct cause" not in "".join(shown) and "During handling" not in "".join(shown)
+    assert sum("src/tunebook" in line for line in caught.value.insides.format()) > 1, "--debug shows it"

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import math
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -578,3 +579,32 @@ def test_the_function_does_not_run_ahead_of_its_reader() -> None:
         next(stream)
         assert steps == list(range(1, expected + 1))
     assert isinstance(next(stream), Ended)
+
+
+def test_a_name_that_is_no_hyperparameter_is_told_with_the_nearest() -> None:
+    def typo(run: Any) -> Iterator[Measurement]:
+        assert run.config.get("lrr") is None and "lrr" not in run.config
+        yield Measurement(1, {"loss": run.config["lrr"]})
+
+    failure = failed(typo)
+    wrong = "error[OBJECTIVE-072]: this trial has no hyperparameter 'lrr': did you mean 'lr'?"
+    assert failure.message.startswith(wrong)
+    assert failure.where.startswith(HERE) and failure.where.endswith("in typo")
+    with pytest.raises(KeyError, match="one of: lr"):
+        run_of().config["x"]
+    again = pickle.loads(pickle.dumps(run_of()))
+    assert again == run_of() and type(again.config) is type(run_of().config)
+
+
+def test_a_traceback_begins_in_the_objective() -> None:
+    def inner() -> None:
+        raise ValueError("deep")
+
+    @objective
+    def outer(run: Any) -> None:
+        inner()
+
+    lines = [line for line in failed(outer).traceback.splitlines() if line.startswith("  File")]
+    assert [line.rpartition(" in ")[2] for line in lines] == ["outer", "inner"]
+    told = failed(lambda run: 3).traceback  # noticed by tunebook itself: its frames are all there are
+    assert "File" in told and "stream of measurements" in told

@@ -4,6 +4,7 @@
     |- SpaceError          a search space that cannot mean what it says
     |- SettingError        a setting, flag or argument out of range
     |- ObjectiveError      the objective returned or reported something that is not a measurement
+       |- NoSuchHyperparameter   it asked its configuration for a name that is not there (a KeyError too)
     |- DataError           a table, array or split that cannot be used
     |- CheckpointError     a checkpoint or model file that is damaged or not ours
     |- MissingExtraError   an optional dependency is not installed (names the extra)
@@ -20,8 +21,14 @@ what is wrong, where, what was given, what was expected, and how to mend it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from traceback import TracebackException
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MOST_TOLD = 20
 
@@ -52,9 +59,13 @@ class Problem:
 
 
 class TunebookError(Exception):
-    """Base of all errors raised on purpose. ``problems`` lists everything that was found wrong."""
+    """Base of all errors raised on purpose. ``problems`` lists everything that was found wrong.
+
+    ``insides`` is the traceback with tunebook's own frames, where ``public`` left them out.
+    """
 
     exit_code = 2
+    insides: TracebackException | None = None
 
     def __init__(self, problem: str | Problem | Sequence[Problem], **about: str) -> None:
         if isinstance(problem, str):
@@ -62,7 +73,7 @@ class TunebookError(Exception):
         self.problems: tuple[Problem, ...] = (problem,) if isinstance(problem, Problem) else tuple(problem)
         told = [str(p) for p in self.problems[:MOST_TOLD]]
         more = len(self.problems) - len(told)
-        super().__init__("\n".join([*told, f"... and {more:,} more problems"] if more else told))
+        super().__init__("\n".join([*told, f"... and {many(more, 'more problem')}"] if more else told))
 
     def __reduce__(self) -> tuple[type[TunebookError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
@@ -78,6 +89,12 @@ class SettingError(TunebookError):
 
 class ObjectiveError(TunebookError):
     """The objective returned or reported something that is not a measurement."""
+
+
+class NoSuchHyperparameter(ObjectiveError, KeyError):
+    """The objective asked its configuration for a name that is not there."""
+
+    __str__ = Exception.__str__  # a KeyError shows the repr of what it was given
 
 
 class DataError(TunebookError):
@@ -130,6 +147,23 @@ class StudyMismatch(StoreError):
     exit_code = 6
 
 
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that people call: a TunebookError raised in it has a traceback that ends at their own line.
+
+    What is wrong is said by its message; where in tunebook that was noticed would only bury it.
+    """
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except TunebookError as error:
+            error.insides = error.insides or TracebackException.from_exception(error)
+            raise error.with_traceback(None) from None
+
+    return called
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """'did you mean X?' for a misspelt word, or the list of what is known.
 
@@ -141,6 +175,24 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = [str(k) for k in known]
     close = difflib.get_close_matches(word, names, n=1)
     return f"did you mean {close[0]!r}?" if close else "one of: " + ", ".join(names)
+
+
+def many(n: int, noun: str) -> str:
+    """A number of things in words.
+
+    >>> many(1, "trial"), many(1200, "trial")
+    ('1 trial', '1,200 trials')
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def times(n: int) -> str:
+    """How often.
+
+    >>> times(1), times(3)
+    ('once', '3 times')
+    """
+    return "once" if n == 1 else f"{n} times"
 
 
 def shown(value: object, most: int = 80) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self, Unpack
 
-from tunebook.errors import Problem, SettingError, StudyMismatch, nearest
+from tunebook.errors import Problem, SettingError, StudyMismatch, nearest, public
 from tunebook.executors.base import Executor
 from tunebook.executors.local import LocalExecutor
 from tunebook.executors.serial import SerialExecutor
@@ -30,7 +30,7 @@ from tunebook.record import BOOK, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Recor
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import TestLook, study_report
 from tunebook.samplers import GPSampler, GridSampler, QuasiSampler, RandomSampler, Sampler, TPESampler
-from tunebook.schedulers import AshaScheduler, FullScheduler, HalvingScheduler, Scheduler
+from tunebook.schedulers import scheduler_named
 from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
@@ -45,11 +45,6 @@ SAMPLERS: Mapping[str, type[Sampler]] = {
     "tpe": TPESampler,
     "gp": GPSampler,
     "listed": RandomSampler,  # a round of listed runs never asks it
-}
-SCHEDULERS: Mapping[str, type[Scheduler]] = {
-    "full": FullScheduler,
-    "halving": HalvingScheduler,
-    "asha": AshaScheduler,
 }
 
 
@@ -85,6 +80,7 @@ class Result:
         return "\n".join(lines)
 
 
+@public
 def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Options]) -> Result:
     """Play the playbook on one's own objective; returns the confirmed configuration and the report.
 
@@ -97,6 +93,7 @@ def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Optio
         return _finish(_play(study, plan), study, goal)
 
 
+@public
 def tune_model(
     model: str, data: str, goal: Goal | None = None, space: Space | None = None, **options: Unpack[Options]
 ) -> Result:
@@ -237,6 +234,7 @@ def _leaving_well(folder: Path) -> Iterator[None]:
             signal.signal(number, old)
 
 
+@public
 def open_study(space: Space, goal: Goal, *, sampler: str = "tpe", steps: int = 1, seed: int = 0,
                folder: str | Path = f"{RUNS}/study") -> Study:  # fmt: skip
     """A study for people who own their loop: in a ``with`` block, ``ask`` for trials and ``tell`` what they gave.
@@ -265,6 +263,7 @@ class _Begun(Study):
         return self
 
 
+@public
 def load(folder: Path | str) -> Any:
     """A model that ``tune_model`` saved, ready to predict. Raises CheckpointError for a damaged or foreign folder."""
     from tunebook.learners import load_model  # noqa: PLC0415
@@ -281,13 +280,11 @@ def executor_of(objective: Objective, settings: Settings) -> Executor:
 
 def search_of(round: Round, seed: int) -> Search:
     """The objects that a round names."""
-    for what, name, known in (("sampler", round.sampler, SAMPLERS), ("scheduler", round.scheduler, SCHEDULERS)):
-        if name not in known:
-            raise SettingError(
-                f"unknown {what}", where=what, got=name, expected=nearest(name, known), code="CONFIG-054"
-            )
+    if round.sampler not in SAMPLERS:
+        raise SettingError("unknown sampler", where="sampler", got=round.sampler,
+                           expected=nearest(round.sampler, SAMPLERS), code="CONFIG-054")  # fmt: skip
     sampler = SAMPLERS[round.sampler](round.space, round.goal, seed)
-    scheduler = SCHEDULERS[round.scheduler](round.goal, round.steps)
+    scheduler = scheduler_named(round.scheduler, round.goal, round.steps)
     about = {"question": round.question, "sampler": round.sampler, "scheduler": round.scheduler, "steps": round.steps}
     return Search(round.name, round.space, round.goal, sampler, scheduler, round.runs, round.metric, about)
 

@@ -19,6 +19,7 @@ The native form is a generator of measurements; ``objective`` adapts plain funct
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import threading
 import time
@@ -31,13 +32,26 @@ from functools import update_wrapper
 from pathlib import Path
 from typing import Any
 
-from tunebook.errors import CheckpointError, ObjectiveError, TunebookError, shown
+from tunebook.errors import CheckpointError, NoSuchHyperparameter, ObjectiveError, TunebookError, nearest, shown
 from tunebook.measurement import check_measurement, odd
-from tunebook.space import Config
+from tunebook.space import Config, Value
 from tunebook.trial import Context, Ended, Event, Failure, FailureKind, Measured, Measurement, Status
 
 LONGEST_TEXT = 8_000
 _PACKAGE = str(Path(__file__).parent)
+_MACHINERY = (__file__, str(Path(__file__).parent / "executors"))  # what calls objectives: no help in their tracebacks
+
+
+class Hyperparameters(dict[str, Value]):
+    """The configuration of a run; a name that is not in it is answered with the nearest one."""
+
+    def __missing__(self, name: str) -> Value:
+        raise NoSuchHyperparameter(
+            f"this trial has no hyperparameter {shown(name)}: {nearest(str(name), self)}",
+            where="run.config",
+            fix="the names of the space; one that depends on a choice is only there when that was made",
+            code="OBJECTIVE-072",
+        )
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,9 @@ class Run:
     context: Context = field(default_factory=Context)
     attempt: int = 1
     metric: str = "value"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", Hyperparameters(self.config))
 
     def report(self, step: int, /, **metrics: Any) -> None:
         """For objectives that are plain functions: see ``ReportingRun``."""
@@ -184,7 +201,10 @@ def failure_of(error: BaseException, near: str = "") -> Failure:
 
 def _traceback(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(error))
+        told = traceback.TracebackException.from_exception(error)
+        machinery = sum(1 for _ in itertools.takewhile(lambda f: f.filename.startswith(_MACHINERY), told.stack))
+        del told.stack[: machinery if machinery < len(told.stack) else 0]
+        return "".join(told.format())
     except Exception as odd:  # noqa: BLE001  (an exception can break its own formatting)
         frames = "".join(traceback.format_tb(error.__traceback__))
         return f"{frames}{type(error).__name__} (it cannot be shown: {type(odd).__name__})"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
-from tunebook.errors import SettingError, nearest
+from tunebook.errors import SettingError, nearest, shown
 from tunebook.record import RUNS
 from tunebook.study import Listener
 
@@ -97,7 +97,9 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     known = [f.name for f in fields(Settings)]
     for name in options:
         if name not in known:
-            raise SettingError("unknown setting", where=name, expected=nearest(name, known), code="CONFIG-042")
+            raise SettingError("unknown setting", where="settings", got=f"{name}={shown(options[name])}",
+                               expected=nearest(name, known), fix="help(tunebook.settings.Settings) tells all of them",
+                               code="CONFIG-042")  # fmt: skip
     return Settings(**options)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tunebook.analysis.compare import mean_interval
 from tunebook.cli.words import cell, clean, table
+from tunebook.errors import many, times
 from tunebook.record import Record
 from tunebook.report.study import Story
 
@@ -72,7 +73,7 @@ def in_words(told: dict[str, Any]) -> str:
     test = told.get("test")
     if test:
         heads, rows = ("test part", "value", "low", "high"), [(k, *v.values()) for k, v in test.items()]
-        lines += ["", table(heads, rows), f"looked at {told['looks']} time(s); intervals are at 95 %"]
+        lines += ["", table(heads, rows), f"looked at {times(told['looks'])}; intervals are at 95 %"]
     if told.get("model"):
         lines += ["", f"model: {clean(told['model'])}"]
     return "\n".join(lines)
@@ -98,4 +99,5 @@ def _says(told: dict[str, Any]) -> list[str]:
 
 
 def _mean(told: dict[str, Any]) -> str:
-    return f"{told['mean']:.5g} over {told['seeds']} seeds (95 % interval {told['low']:.5g} to {told['high']:.5g})"
+    seeds = many(told["seeds"], "seed")
+    return f"{told['mean']:.5g} over {seeds} (95 % interval {told['low']:.5g} to {told['high']:.5g})"

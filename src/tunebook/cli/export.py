@@ -52,7 +52,7 @@ def _document(record: Record, what: What) -> dict[str, Any]:
         {
             "name": name,
             "space": opened.space,
-            "goal": _goal(opened.goal),
+            "goal": opened.goal.as_dict(),
             "about": dict(opened.about),
             "closed": trials.closed[name].reason if name in trials.closed else None,
         }
@@ -60,16 +60,12 @@ def _document(record: Record, what: What) -> dict[str, Any]:
     ]
     told = {
         "study": record.name,
-        "goal": _goal(goal) if goal else None,
+        "goal": goal.as_dict() if goal else None,
         "rounds": rounds,
         "looks": [look.reason for look in trials.looks],
         "trials": [as_data(t, goal, what) for _, t in sorted(trials.items())],
     }
     return {**told, "spent": trials.spent, "notes": trials.notes} if what.times else told
-
-
-def _goal(goal: Goal) -> dict[str, str]:
-    return {"metric": goal.metric, "direction": str(goal.direction), "pick": goal.pick}
 
 
 def as_data(t: Trial, goal: Goal | None, what: What) -> dict[str, Any]:

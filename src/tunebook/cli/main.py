@@ -82,7 +82,8 @@ def call(words: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  (the last resort: each is explained to the person at the terminal)
         if "--debug" in words:
-            traceback.print_exc()
+            insides = getattr(error, "insides", None)
+            print("".join((insides or traceback.TracebackException.from_exception(error)).format()), file=sys.stderr)
         return _explained(error, words)
 
 

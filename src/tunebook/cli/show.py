@@ -15,7 +15,7 @@ from tunebook.cli.answer import answer_of, in_words
 from tunebook.cli.export import What, as_data, save
 from tunebook.cli.find import read
 from tunebook.cli.words import as_json, clean, clean_lines, colourful, say, table, tell
-from tunebook.errors import SettingError, nearest
+from tunebook.errors import SettingError, many, nearest, times
 from tunebook.record import Record, resume_command
 from tunebook.report import Report, render_html, render_markdown, render_terminal
 from tunebook.report.base import as_data as report_data
@@ -80,7 +80,7 @@ def _failure(trial: Trial) -> tuple[str, str, str]:
 def _in_words(record: Record, told: dict[str, Any]) -> str:
     counts = ", ".join(f"{n} {status}" for status, n in told["statuses"].items())
     status = told["status"] + (f" by {told['driver']}" if told["driver"] else "")
-    lines = [f"{clean(told['study'])}: {clean(status)}; {told['trials']} trials ({counts or 'none yet'}); "
+    lines = [f"{clean(told['study'])}: {clean(status)}; {many(told['trials'], 'trial')} ({counts or 'none yet'}); "
              f"{told['spent']:.0f} s of work"]  # fmt: skip
     if told["rounds"]:
         rows = [(r["name"], r["trials"], f"over: {r['closed']}" if r["closed"] else "open") for r in told["rounds"]]
@@ -92,7 +92,7 @@ def _in_words(record: Record, told: dict[str, Any]) -> str:
         lines += ["", f"{clean(decision['round'])}:", *(f"  {clean(says)}" for says in decision["says"])]
     lines += ["", in_words(told["best"])]
     if told["looks"]:
-        lines += ["", f"The test part was looked at {len(told['looks'])} time(s)."]
+        lines += ["", f"The test part was looked at {times(len(told['looks']))}."]
     if told["status"] == "unfinished":
         lines += ["", f"to go on: {clean(resume_command(record.folder))}"]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from tunebook.diagnose.base import Finding, Severity
+from tunebook.errors import many
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, of_run, tell_config
 from tunebook.trial import Context, Goal, Status, Trial, Trials
 
@@ -34,7 +35,7 @@ class Baseline(Stage):
             return Conclusion((failed,), base, (finding,))
         says = [f"Default: {tell_config(trial.config)}.", _cost(trial)]
         value = trial.value(base.goal)
-        says.insert(1, f"It reaches {base.goal.metric} {value:.4g} after {trial.step} of {base.steps} steps.")
+        says.insert(1, f"It reaches {base.goal.metric} {value:.4g} after {trial.step} of {many(base.steps, 'step')}.")
         findings = _against_chance(base, trial, value)
         says += [f.says for f in findings]
         return Conclusion(tuple(says), _budgeted(base, trial), tuple(findings), figures={"value": value})

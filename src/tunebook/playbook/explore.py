@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from tunebook.diagnose import diagnose
 from tunebook.diagnose.base import Evidence, Finding
+from tunebook.errors import many
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, fit, ranked, tell_change
 from tunebook.playbook.baseline import beats_chance
 from tunebook.space import Config, Float, Int, Parameter, Space, Value
@@ -49,7 +50,9 @@ class Explore(Stage):
         n = min(base.left(trials), max(FEWEST, base.part(EXPLORE_PART)))
         if n < 1 or base.space.dim == 0:
             return None
-        question = f"Which of {base.space.dim} hyperparameters matter, where are they good, what goes wrong?"
+        question = "Where is its one hyperparameter good, what goes wrong?"
+        if base.space.dim > 1:
+            question = f"Which of {base.space.dim} hyperparameters matter, where are they good, what goes wrong?"
         return Round(base.called(self.name), question, base.space, base.goal, base.steps, n, "quasi",
                      scheduler_for(base.steps), scientific=base.space.names, fixed=base.space.constants,
                      share=0.4)  # fmt: skip
@@ -58,7 +61,7 @@ class Explore(Stage):
         best = ranked(list(trials.values()), base.goal, base.steps)
         findings = tuple(diagnose(evidence_of(base, trials, round.space)))
         told = trials.of(round.name)
-        says = [f"{len(told)} trials ran, {sum(t.failure is not None for t in told)} failed."]
+        says = [f"{many(len(told), 'trial')} ran, {sum(t.failure is not None for t in told)} failed."]
         if not best:
             return Conclusion((*says, "Nothing succeeded."), base, findings, stop="no trial succeeded")
         value = best[0].value(base.goal)
@@ -94,7 +97,7 @@ class Refine(Stage):
         says = says or ["The space stays as it is: nothing in these trials argues for a change."]
         told = trials.of(round.name)
         if told:
-            says.append(f"{len(told)} trials looked at the new space; {len(before)} earlier ones keep counting.")
+            says.append(f"{many(len(told), 'trial')} looked at the new space; the {len(before)} before keep counting.")
         best = ranked(list(trials.values()), base.goal, base.steps)[0]
         value, which = best.value(base.goal), tell_change(best.config, base.baseline)
         says.append(f"Best so far: {base.goal.metric} {value:.4g} with {which}.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from tunebook.errors import many
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, of_run, tell_change
 from tunebook.trial import Context, Status, Trials, config_key
 
@@ -21,9 +22,8 @@ class Finalize(Stage):
             return None
         steps = best_steps(base, trials)
         run = (base.config, Context(seed=base.fresh_seed(2_000_000), final=True))
-        question = (
-            f"The model: {tell_change(base.config, base.baseline)}, on all data but the test part, for {steps} steps."
-        )
+        what, long = tell_change(base.config, base.baseline), many(steps, "step")
+        question = f"The model: {what}, on all data but the test part, for {long}."
         return Round(base.called(self.name), question, base.space, base.goal, steps, 1, "listed", "full", (run,),
                      metric=f"train_{base.goal.metric}")  # fmt: skip
 
@@ -33,7 +33,7 @@ class Finalize(Stage):
             return Conclusion(
                 (f"The final training failed: {trial.failure.message}.",), base, stop="final training failed"
             )
-        says = f"Trained for {trial.step} steps, the median of the best steps of the confirmed runs."
+        says = f"Trained for {many(trial.step, 'step')}, the median of the best steps of the confirmed runs."
         return Conclusion((says,), base, figures={"trial": trial.number})
 
 

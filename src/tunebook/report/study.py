@@ -13,6 +13,7 @@ from tunebook.analysis.compare import mean_interval
 from tunebook.analysis.curves import band, best_so_far, curves, top
 from tunebook.analysis.importance import importance, needed
 from tunebook.diagnose.base import Finding, Severity
+from tunebook.errors import many, times
 from tunebook.playbook.base import Base, Chapter
 from tunebook.report.base import (
     Axis,
@@ -105,9 +106,8 @@ def study_report(story: Story) -> Report:
     """The whole report: summary, decisions, figures, the configuration, and how to do it again."""
     blocks: list[Block] = [*_summary(story), *_final(story), *_decisions(story), *_figures(story), *_record(story)]
     direction = "higher" if story.goal.sign < 0 else "lower"
-    subtitle = (
-        f"{story.goal.metric} ({direction} is better), {len(story.trials)} trials, {_time(story.trials.spent)} of work"
-    )
+    ran = f"{many(len(story.trials), 'trial')}, {_time(story.trials.spent)} of work"
+    subtitle = f"{story.goal.metric} ({direction} is better), {ran}"
     return Report(story.name, tuple(blocks), subtitle)
 
 
@@ -124,7 +124,7 @@ def _summary(story: Story) -> Iterable[Block]:
 
 def _verdict(story: Story) -> str:
     if not story.finished:
-        return f"The study is not finished: this is what {len(story.trials)} trials show so far."
+        return f"The study is not finished: this is what {many(len(story.trials), 'trial')} show so far."
     stop = story.chapters[-1].conclusion.stop
     told = story.confirmation
     if stop:
@@ -150,7 +150,7 @@ def _cards(story: Story) -> Iterable[Card]:
     if story.look is not None:
         for name, (value, low, high) in list(story.look.metrics.items())[:1]:
             looks = len(story.trials.looks)
-            note = f"95 % interval {low:.4g} to {high:.4g}; {story.look.rows} rows, looked at {_times(looks)}"
+            note = f"95 % interval {low:.4g} to {high:.4g}; {many(story.look.rows, 'row')}, looked at {times(looks)}"
             yield Card(f"test, {name}", f"{value:.4g}", note)
     failed = sum(t.status is Status.FAILED for t in story.trials.values())
     yield Card("trials", str(len(story.trials)), f"{failed} failed; {_time(story.trials.spent)} of work")
@@ -158,11 +158,7 @@ def _cards(story: Story) -> Iterable[Card]:
 
 def _with_interval(values: Sequence[float]) -> tuple[str, str]:
     mean, low, high = mean_interval(values)
-    return f"{mean:.4g}", f"95 % interval {low:.4g} to {high:.4g}, {len(values)} seeds"
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"
+    return f"{mean:.4g}", f"95 % interval {low:.4g} to {high:.4g}, {many(len(values), 'seed')}"
 
 
 def _time(seconds: float) -> str:
@@ -245,9 +241,13 @@ def _ran(chapter: Chapter) -> str:
     )
     full = chapter.round.steps * len(chapter.trials)
     return (
-        f"{len(chapter.trials)} trials ({how}), {steps:,} steps of at most {full:,}, {_time(seconds)} of training; "
-        f"numbers {chapter.trials[0].number} to {chapter.trials[-1].number}."
+        f"{many(len(chapter.trials), 'trial')} ({how}), {many(steps, 'step')} of at most {full:,}, "
+        f"{_time(seconds)} of training; {_numbers([t.number for t in chapter.trials])}."
     )
+
+
+def _numbers(told: Sequence[int]) -> str:
+    return f"number {told[0]}" if len(told) == 1 else f"numbers {told[0]} to {told[-1]}"
 
 
 def _callout(finding: Finding) -> Callout:
