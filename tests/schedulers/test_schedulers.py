@@ -9,7 +9,7 @@ from tunebook.errors import SettingError
 from tunebook.schedulers.asha import AshaScheduler
 from tunebook.schedulers.base import Plan, Resume, Scheduler, Verdict, rungs
 from tunebook.schedulers.full import FullScheduler
-from tunebook.schedulers.halving import HalvingScheduler
+from tunebook.schedulers.halving import HalvingScheduler, HyperbandScheduler
 from tunebook.testing.scheduler import Make, check_scheduler, simulate
 from tunebook.trial import Goal, Measurement, Status, Trial
 
@@ -18,6 +18,7 @@ MAKES = {
     "full": FullScheduler,
     "halving": HalvingScheduler,
     "halving, small brackets": partial(HalvingScheduler, n=5, eta=2, r_min=1),
+    "hyperband": HyperbandScheduler,
     "asha": AshaScheduler,
     "asha, eta 2": partial(AshaScheduler, eta=2, r_min=1),
     "asha, stopping": partial(AshaScheduler, form="stopping"),
@@ -96,6 +97,21 @@ def test_halving_counts_who_stopped_by_itself_on_every_rung() -> None:
     own = trial(0, Status.STOPPED, 1.0, 0.05, until=3)
     rest = [trial(n, Status.PAUSED, 1, 1, 0.1 * n) for n in (1, 2)]
     assert scheduler.plan([own, *rest], free=3, left=0) == Plan()  # it won: nobody else goes on, and it does not
+
+
+def test_hyperband_is_the_papers_table() -> None:
+    """81 steps, eta 3: the (n, r) of the paper's table 1; then the brackets begin again."""
+    scheduler = HyperbandScheduler(GOAL, 81)
+    assert [(b.n, b.rungs[0]) for b in scheduler.brackets] == [(81, 1), (34, 3), (15, 9), (8, 27), (5, 81)]
+    quality = np.random.default_rng(1).permutation(150) / 150
+    curves = [[q + 1 / s for s in range(1, 82)] for q in quality]
+    done = simulate(scheduler, curves, capacity=16)
+    begun = [done[n].step for n in range(150)]
+    assert sorted(begun[:81]) == [1] * 54 + [3] * 18 + [9] * 6 + [27] * 2 + [81]
+    assert sorted(begun[81 : 81 + 34]) == [3] * 23 + [9] * 8 + [27] * 2 + [81]
+    assert begun[81 + 34 + 15 + 8 : 143] == [81] * 5
+    assert min(begun[143:]) == 1  # the first kind of bracket again
+    assert sum(begun) == scheduler.expected_steps(150)
 
 
 def test_asha_promotes_before_it_starts_anew() -> None:
