@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self, Unpack
 
-from tunebook.errors import Problem, SettingError, StudyMismatch, nearest
+from tunebook.errors import Problem, SettingError, StudyMismatch, nearest, public
 from tunebook.executors.base import Executor
 from tunebook.executors.local import LocalExecutor
 from tunebook.executors.serial import SerialExecutor
@@ -80,6 +80,7 @@ class Result:
         return "\n".join(lines)
 
 
+@public
 def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Options]) -> Result:
     """Play the playbook on one's own objective; returns the confirmed configuration and the report.
 
@@ -92,6 +93,7 @@ def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Optio
         return _finish(_play(study, plan), study, goal)
 
 
+@public
 def tune_model(
     model: str, data: str, goal: Goal | None = None, space: Space | None = None, **options: Unpack[Options]
 ) -> Result:
@@ -232,6 +234,7 @@ def _leaving_well(folder: Path) -> Iterator[None]:
             signal.signal(number, old)
 
 
+@public
 def open_study(space: Space, goal: Goal, *, sampler: str = "tpe", steps: int = 1, seed: int = 0,
                folder: str | Path = f"{RUNS}/study") -> Study:  # fmt: skip
     """A study for people who own their loop: in a ``with`` block, ``ask`` for trials and ``tell`` what they gave.
@@ -260,6 +263,7 @@ class _Begun(Study):
         return self
 
 
+@public
 def load(folder: Path | str) -> Any:
     """A model that ``tune_model`` saved, ready to predict. Raises CheckpointError for a damaged or foreign folder."""
     from tunebook.learners import load_model  # noqa: PLC0415
