@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import final
 
 import numpy as np
@@ -29,29 +29,47 @@ class History:
     """What is known, one row a configuration in the order of its first trial.
 
     ``number`` (n,) of the first trial; ``X`` (n, dim) codes, NaN where inactive, beyond [0, 1] for configurations of an
-    earlier, wider space; ``y`` (n,) mean loss, minimised, inf where infeasible; ``budget`` (n,) the furthest step;
-    ``feasible`` (n,) whether any trial of it succeeded; ``repeats`` (n,) the number of trials in the mean.
+    earlier, wider space; ``budget`` (n,) the furthest step; ``feasible`` (n,) whether any trial of it succeeded;
+    ``repeats`` (n,) the number of trials in the means: ``losses`` (n, m) of the goals, minimised, ``excess`` (n, k)
+    beyond the limits, 0 or less within them, both inf where infeasible, and ``seconds`` (n,) that a trial took.
     """
 
     number: npt.NDArray[np.int64]
     X: Array
-    y: Array
+    losses: Array
     budget: npt.NDArray[np.int64]
     feasible: npt.NDArray[np.bool_]
     repeats: npt.NDArray[np.int64]
+    excess: Array
+    seconds: Array
 
     def __len__(self) -> int:
         return len(self.number)
+
+    @property
+    def y(self) -> Array:
+        """The losses (n,) of the first goal."""
+        return np.asarray(self.losses[:, 0])
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is one goal, and no limit."""
+        return (self.losses.shape[1], self.excess.shape[1]) == (1, 0)
+
+    def at(self, which: slice | npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> History:
+        """Some of the rows."""
+        return History(*(getattr(self, f.name)[which] for f in fields(self)))
 
 
 class _Table:
     """One row a configuration, kept up to date as trials are told, so that a suggestion need not read all again."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, goal: Goal) -> None:
+        self.goals, self.limits = len(goal.metrics), len(goal.limits)
         self.at: dict[str, int] = {}
-        self.trials: list[dict[int, tuple[int, float]]] = []
+        self.trials: list[dict[int, tuple[int, tuple[float, ...], float]]] = []
         self.units = np.empty((16, dim))
-        self.facts = np.empty((16, 4))
+        self.facts = np.empty((16, 4 + self.goals + self.limits))
 
     def __contains__(self, key: str) -> bool:
         return key in self.at
@@ -67,25 +85,30 @@ class _Table:
         self.units[row] = units
         self.trials.append({})
 
-    def put(self, key: str, number: int, step: int, loss: float) -> None:
-        """A trial of the configuration came as far as ``step`` with ``loss``; replaces what it had told before."""
+    def put(self, key: str, number: int, step: int, told: tuple[float, ...], seconds: float) -> None:
+        """A trial of the configuration came as far as ``step`` with losses and excesses; replaces what it had told
+        before."""
         row = self.at[key]
-        told = self.trials[row]
-        told[number] = (step, loss)
+        trials = self.trials[row]
+        trials[number] = (step, told, seconds)
         # repeats on smaller budgets say something else: only the furthest count
-        budget = max(s for s, _ in told.values())
-        sound = [told[k][1] for k in sorted(told) if told[k][0] == budget and math.isfinite(told[k][1])]
-        mean = sum(sound) / len(sound) if sound else math.inf
-        self.facts[row] = min(told), mean, budget, len(sound)
+        budget = max(s for s, _, _ in trials.values())
+        order = [trials[k] for k in sorted(trials) if trials[k][0] == budget]
+        sound = [told for _, told, _ in order if all(map(math.isfinite, told))]
+        means = [sum(x) / len(sound) for x in zip(*sound, strict=True)] if sound else [math.inf] * len(told)
+        spent = sum(s for _, _, s in order) / len(order)
+        self.facts[row] = min(trials), budget, len(sound), spent, *means
 
     def history(self) -> History:
         n = len(self)
         order = np.argsort(self.facts[:n, 0], kind="stable")
-        number, y, budget, repeats = self.facts[order].T
-        whole = (number.astype(np.int64), budget.astype(np.int64), repeats.astype(np.int64))
-        told = History(whole[0], self.units[order], y, whole[1], np.isfinite(y), whole[2])
-        for array in (told.number, told.X, told.y, told.budget, told.feasible, told.repeats):
-            array.flags.writeable = False
+        facts = self.facts[order]
+        number, budget, repeats = facts[:, :3].astype(np.int64).T
+        losses, excess = facts[:, 4 : 4 + self.goals], facts[:, 4 + self.goals :]
+        feasible = np.isfinite(losses[:, 0])
+        told = History(number, self.units[order], losses, budget, feasible, repeats, excess, facts[:, 3])
+        for field in fields(told):
+            getattr(told, field.name).flags.writeable = False
         return told
 
 
@@ -94,7 +117,7 @@ class Sampler(ABC):
 
     def __init__(self, space: Space, goal: Goal, seed: int = 0) -> None:
         self.space, self.goal, self.seed = space, goal, seed
-        self._table = _Table(space.dim)
+        self._table = _Table(space.dim, goal)
         self._history: History | None = None
 
     @final
@@ -115,7 +138,8 @@ class Sampler(ABC):
         for key, units in zip(new, self.space.encode(new.values()), strict=True):
             self._table.add(key, units)
         for key, trial in known:
-            self._table.put(key, trial.number, trial.step, trial.loss(self.goal))
+            told = (*trial.losses(self.goal), *trial.excess(self.goal))
+            self._table.put(key, trial.number, trial.step, told, trial.seconds)
             self._history = None
 
     @final
@@ -127,7 +151,7 @@ class Sampler(ABC):
         waiting = [c for c in (self.space.adapt(p) for p in pending) if c is not None]
         units = self.space.encode(waiting)
         rng = np.random.default_rng([self.seed, first])
-        drawn = self.space.mask(self.propose(n, first, self.history, units, rng)[:n])
+        drawn = self.propose(n, first, self.history, units, rng)[:n]
         taken = {config_key(c) for c in waiting}
         return self._distinct(self.space.decode(drawn) if len(drawn) else [], taken, first)
 

@@ -162,7 +162,7 @@ class _Number(Parameter):
         return self.decode(0.5) if self.default is None else self.default
 
     def values(self, units: Array) -> list[Value]:
-        return self.nth(self.index(units)) if self.lattice else self._real(units).tolist()
+        return self.nth(self.index(units)) if self.lattice else self._scale.values(units).tolist()
 
     def codes(self, values: Sequence[Value]) -> Array:
         if not all(self.admits(v) for v in values):
@@ -219,26 +219,49 @@ class _Number(Parameter):
         low, high = self.low - 0.5 * self.lattice, self.high + 0.5 * self.lattice
         return (math.log(low), math.log(high)) if self.log else (low, high)
 
-    def _real(self, units: Array) -> Array:
-        a, b = self._ends
-        # minimum and maximum: clip takes five times as long for a few numbers, and a few is what is asked for
-        raw = a + np.minimum(np.maximum(units, 0.0), 1.0) * (b - a)
-        raw = np.minimum(np.maximum(np.exp(raw) if self.log else raw, self.low), self.high)
-        # exp(log(x)) may miss x by a bit: the ends are exact
-        return np.where(units <= 0.0, self.low, np.where(units >= 1.0, self.high, raw))
+    @cached_property
+    def _scale(self) -> Scale:
+        return Scale([self])
 
     def _code(self, values: Array) -> Array:
         if self.lattice and not self.log:
             at = (values - self.low) / self.lattice
             near = np.rint(at)
             return np.asarray((np.where(np.abs(at - near) < 1e-6, near, at) + 0.5) / self.size)
-        a, b = self._ends
-        return np.asarray(((np.log(values) if self.log else values) - a) / (b - a))
+        return self._scale.codes(values)
 
     def admits(self, value: Value) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return -1e308 <= value <= 1e308 and (value > 0 or not self.log)
+
+
+class Scale:
+    """The scales of several numbers at once, one in each column: what is done a column at a time costs more than
+    quick trials do. Of a single number it takes arrays of any shape."""
+
+    def __init__(self, numbers: Sequence[_Number]) -> None:
+        ends = np.array([[*n._ends, n.low, n.high] for n in numbers], dtype=np.float64).reshape(-1, 4)
+        self._start, self._end, self._low, self._high = ends[0] if len(numbers) == 1 else ends.T
+        log = [n.log for n in numbers]
+        self._log: bool | npt.NDArray[np.bool_] = log[0] if len(set(log)) == 1 else np.array(log, dtype=bool)
+
+    def values(self, units: Array) -> Array:
+        """The values at codes; what lies outside [0, 1] is clipped."""
+        # minimum and maximum: clip takes five times as long for a few numbers, and a few is what is asked for
+        raw = self._start + np.minimum(np.maximum(units, 0.0), 1.0) * (self._end - self._start)
+        raw = np.minimum(np.maximum(self._where_log(np.exp, raw), self._low), self._high)
+        # exp(log(x)) may miss x by a bit: the ends are exact
+        return np.asarray(np.where(units <= 0.0, self._low, np.where(units >= 1.0, self._high, raw)))
+
+    def codes(self, values: Array) -> Array:
+        """The codes of values; beyond [0, 1] outside the range."""
+        return np.asarray((self._where_log(np.log, values) - self._start) / (self._end - self._start))
+
+    def _where_log(self, function: np.ufunc, x: Array) -> Array:
+        if isinstance(self._log, bool):
+            return np.asarray(function(x)) if self._log else x
+        return np.asarray(function(x, where=self._log, out=x.copy()))
 
 
 @dataclass(frozen=True, repr=False)

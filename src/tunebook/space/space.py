@@ -14,7 +14,7 @@ import numpy as np
 from tunebook.errors import Problem, SpaceError, nearest, shown
 from tunebook.space import read, rules
 from tunebook.space.conditions import Conditions, Mask, condition_problems, count, flatten, resolved
-from tunebook.space.parameter import Array, Choice, Config, Nested, Parameter, Value, key
+from tunebook.space.parameter import Array, Choice, Config, Float, Nested, Parameter, Scale, Value, key
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,12 @@ class Space(Nested):
         codes, gaps = np.where(absent, 0.0, given), set(np.flatnonzero(absent.any(axis=0)).tolist())
         configs: list[dict[str, Value]] = [{} for _ in rows]
         everywhere = np.arange(len(rows))
+        plain = dict(zip(self._plain, self._scale.values(codes[:, self._plain]).T.tolist(), strict=True))
         for name, item in self._items.items():
             where = np.flatnonzero(self._holds(name, rows)) if name in self._when else everywhere
             if isinstance(item, Parameter):
                 j = self._column[name]
-                values = item.values(codes[where, j])
+                values = plain[j] if j in plain else item.values(codes[where, j])
                 if j in gaps:
                     for i in np.flatnonzero(absent[where, j]).tolist():
                         values[i] = item.start
@@ -145,7 +146,14 @@ class Space(Nested):
         """
         rows = list(configs)
         out = np.full((len(rows), self.dim), np.nan)
+        told = [[c.get(self.axes[j].name) for j in self._plain] for c in rows]
+        # what is anything but a sound number is left to the axes themselves, which say what is wrong
+        quick = all(type(v) is float and 0.0 < v < 1e308 for row in told for v in row)
+        if quick and rows:
+            out[:, self._plain] = self._scale.codes(np.array(told))
         for j, axis in enumerate(self.axes):
+            if quick and j in self._plain:
+                continue
             where = [i for i, c in enumerate(rows) if self.active(axis.name, c)] if axis.when else range(len(rows))
             try:
                 out[where, j] = axis.parameter.codes([rows[i][axis.name] for i in where])
@@ -160,10 +168,10 @@ class Space(Nested):
     def mask(self, units: Array) -> Array:
         """The same array with NaN wherever an axis is inactive and no NaN elsewhere."""
         out = self._rows(units)
+        out = np.where(np.isnan(out), self._starts, out)
         for j, axis in enumerate(self.axes):
-            column = out[:, j]
-            column[np.isnan(column)] = self._starts[j]
-            column[~self._holds(axis.name, out)] = np.nan
+            if axis.when:
+                out[~self._holds(axis.name, out), j] = np.nan
         return out
 
     def snap(self, units: Array) -> Array:
@@ -197,6 +205,15 @@ class Space(Nested):
     @cached_property
     def _column(self) -> dict[str, int]:
         return {name: j for j, name in enumerate(self.parameters)}
+
+    @cached_property
+    def _plain(self) -> list[int]:
+        """Columns of the continuous axes that always exist, which are dealt with at once."""
+        return [j for j, a in enumerate(self.axes) if isinstance(a.parameter, Float) and not (a.parameter.size or a.when)]
+
+    @cached_property
+    def _scale(self) -> Scale:
+        return Scale([a.parameter for j in self._plain if isinstance((a := self.axes[j]).parameter, Float)])
 
     @cached_property
     def _starts(self) -> Array:
