@@ -209,7 +209,8 @@ class Space(Nested):
     @cached_property
     def _plain(self) -> list[int]:
         """Columns of the continuous axes that always exist, which are dealt with at once."""
-        return [j for j, a in enumerate(self.axes) if isinstance(a.parameter, Float) and not (a.parameter.size or a.when)]
+        continuous = [isinstance(a.parameter, Float) and not a.parameter.size for a in self.axes]
+        return [j for j, a in enumerate(self.axes) if continuous[j] and not a.when]
 
     @cached_property
     def _scale(self) -> Scale:
