@@ -10,7 +10,7 @@ from pathlib import Path
 from tunebook.stores.base import Holder
 from tunebook.stores.drivers import driver_of
 from tunebook.stores.sql import SqlStore
-from tunebook.trial import Goal, Trial, Trials
+from tunebook.trial import Goal, Trial, Trials, front
 
 RUNS = "tunebook-runs"
 BOOK = "book.db"
@@ -44,7 +44,7 @@ class Record:
         """What is optimised; None before the first round was opened."""
         plan = self.trials.notes.get(PLAN)
         if plan is not None:
-            return Goal(**plan["goal"])
+            return Goal.from_dict(plan["goal"])
         return next((opened.goal for opened in reversed(self.trials.opened.values())), None)
 
     @property
@@ -56,12 +56,21 @@ class Record:
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best single value; None without one. It may have been lucky."""
+        """The trial with the best single value; None without one. It may have been lucky.
+
+        With several goals that is the value of the first one.
+        """
         goal = self.goal
         if goal is None:
             return None
         told = [t for t in self.trials.values() if not t.context.final and math.isfinite(t.loss(goal))]
         return min(told, key=lambda t: t.loss(goal), default=None)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that no other beats in all of the goals, within the limits."""
+        goal = self.goal
+        return [] if goal is None else front(self.trials.values(), goal)
 
     @property
     def status(self) -> str:

@@ -37,7 +37,7 @@ def plan_of(base: Base) -> dict[str, Any]:
         "spent": 0.0,
     }
     told = {
-        "goal": {"metric": base.goal.metric, "direction": str(base.goal.direction), "pick": base.goal.pick},
+        "goal": base.goal.as_dict(),
         "steps": base.steps,
         "seed": base.seed,
         "workers": base.workers,
@@ -53,7 +53,7 @@ def base_of(plan: Mapping[str, Any]) -> Base:
     """The start of a playbook's first cycle from ``plan_of``."""
     cycle = plan["cycles"][0]
     space = Space.from_dict(cycle["space"])
-    return Base(space, space.default, Goal(**plan["goal"]), plan["steps"], cycle["trials"], plan["seed"],
+    return Base(space, space.default, Goal.from_dict(plan["goal"]), plan["steps"], cycle["trials"], plan["seed"],
                 _seconds(cycle), plan["workers"], plan["chance"], plan["final"])  # fmt: skip
 
 

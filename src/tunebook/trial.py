@@ -22,7 +22,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, overload
 
-from tunebook.errors import SettingError, StoreError, nearest, shown
+import numpy as np
+
+from tunebook import pareto
+from tunebook.errors import StoreError
+from tunebook.goal import Direction as Direction  # noqa: PLC0414  (it has its place in a trial's vocabulary)
+from tunebook.goal import Goal as Goal  # noqa: PLC0414  (it has its place in a trial's vocabulary)
+from tunebook.goal import Limit as Limit  # noqa: PLC0414  (it has its place in a trial's vocabulary)
 from tunebook.space import Config
 
 
@@ -111,59 +117,6 @@ class Context:
     final: bool = False
 
 
-class Direction(StrEnum):
-    """Whether a metric should be small or large."""
-
-    MINIMIZE = "minimize"
-    MAXIMIZE = "maximize"
-
-
-_DIRECTIONS = {"min": "minimize", "minimise": "minimize", "max": "maximize", "maximise": "maximize"}
-
-
-@dataclass(frozen=True)
-class Goal:
-    """The metric that is optimised. Inside, every loss is minimised: the sign lives here only.
-
-    ``pick`` says which step of a curve counts: the ``best`` (with best-checkpoint selection) or the ``last``.
-    """
-
-    metric: str
-    direction: Direction = Direction.MINIMIZE
-    pick: str = "best"
-
-    def __post_init__(self) -> None:
-        told = _DIRECTIONS.get(str(self.direction).lower(), str(self.direction).lower())
-        if told not in list(Direction):
-            raise SettingError("unknown direction", where="direction", got=shown(self.direction),
-                               expected=nearest(told, list(Direction)), fix="direction='minimize'",
-                               code="CONFIG-047")  # fmt: skip
-        if self.pick not in ("best", "last"):
-            raise SettingError("unknown pick", where="pick", got=shown(self.pick), expected="best or last",
-                               fix="pick='best'", code="CONFIG-047")  # fmt: skip
-        if not isinstance(self.metric, str) or not self.metric:
-            raise SettingError("the metric has no name", where="metric", got=shown(self.metric), expected="text",
-                               fix="the name that the objective reports it by", code="CONFIG-048")  # fmt: skip
-        object.__setattr__(self, "direction", Direction(told))
-
-    @property
-    def sign(self) -> int:
-        """+1 where small is good, -1 where large is good."""
-        return 1 if self.direction is Direction.MINIMIZE else -1
-
-    def loss(self, value: float) -> float:
-        """The value as a loss to minimise; NaN and both infinities are the worst loss, inf."""
-        return self.sign * value if math.isfinite(value) else math.inf
-
-    def value(self, loss: float) -> float:
-        """The metric of a loss: the inverse of ``loss`` for finite numbers."""
-        return self.sign * loss
-
-    def better(self, a: float, b: float) -> bool:
-        """Whether metric value ``a`` is strictly better than ``b``."""
-        return self.loss(a) < self.loss(b)
-
-
 @dataclass(frozen=True)
 class Trial:
     """One configuration under one context, as far as it has come. ``curve`` is in the order of steps."""
@@ -215,10 +168,43 @@ class Trial:
         return math.nan if m is None else m.metrics[goal.metric]
 
     def loss(self, goal: Goal, upto: int | None = None) -> float:
-        """The loss that counts, minimised; inf for a failed trial and without a finite measurement."""
-        if self.status is Status.FAILED:
+        """The loss that counts, minimised; inf for a failed trial, without a finite measurement, and beyond a limit."""
+        if self.status is Status.FAILED or (goal.limits and max(self.excess(goal, upto)) > 0):
             return math.inf
         return goal.loss(self.value(goal, upto))
+
+    def losses(self, goal: Goal, upto: int | None = None) -> tuple[float, ...]:
+        """The loss of each goal, whatever the limits say; all inf for a failed trial and without a measurement."""
+        m = None if self.status is Status.FAILED else self.scored(goal, upto)
+        if m is None:
+            return (math.inf,) * len(goal.metrics)
+        further = (g.loss(self._told(m, g.metric)) for g in goal.also)
+        return (goal.loss(m.metrics[goal.metric]), *further)
+
+    def excess(self, goal: Goal, upto: int | None = None) -> tuple[float, ...]:
+        """How far the trial is beyond each limit, 0 or less within it; inf where that was not measured."""
+        m = self.scored(goal, upto)
+        return tuple(math.inf if m is None else x.excess(self._told(m, x.metric)) for x in goal.limits)
+
+    def missing(self, goal: Goal) -> list[str]:
+        """The metrics of further goals and of limits that the measurement that counts does not have."""
+        m = self.scored(goal)
+        wanted = (*goal.metrics[1:], *(x.metric for x in goal.limits))
+        return [] if m is None else [name for name in wanted if name not in m.metrics and name not in _OF_ITSELF]
+
+    def _told(self, m: Measurement, metric: str) -> float:
+        """A metric at one of the trial's measurements, or what is known of the run without being reported."""
+        told = m.metrics.get(metric)
+        if told is None:
+            before = [x for x in self.curve if x.step <= m.step] if metric in _OF_ITSELF else []
+            told = _OF_ITSELF[metric](before) if before else math.nan
+        return told
+
+
+_OF_ITSELF: Mapping[str, Callable[[Sequence[Measurement]], float]] = {
+    "seconds": lambda told: sum(m.seconds for m in told),
+    "memory": lambda told: max(m.memory for m in told),
+}
 
 
 def config_key(config: Config) -> str:
@@ -559,6 +545,16 @@ def groups(trials: Iterable[Trial]) -> list[Group]:
     for t in trials:
         found.setdefault(t.key, []).append(t)
     return [Group(ts[0].config, tuple(ts)) for ts in found.values()]
+
+
+def front(trials: Iterable[Trial], goal: Goal) -> list[Trial]:
+    """The trials that no other beats in all of the goals and that keep the limits, the best by the first goal first;
+    for one goal the best. Single values: some may have been lucky.
+    """
+    told = [t for t in trials if not t.context.final and math.isfinite(t.loss(goal))]
+    losses = np.array([t.losses(goal) for t in told], dtype=np.float64).reshape(len(told), len(goal.metrics))
+    best = [(t.losses(goal), t.number, t) for t, stands in zip(told, pareto.front(losses), strict=True) if stands]
+    return [t for _, _, t in sorted(best, key=lambda b: b[:2])]
 
 
 def paused(trials: Sequence[Trial]) -> list[Trial]:

@@ -275,9 +275,10 @@ def test_the_level_is_the_furthest_that_enough_came_to() -> None:
     n = 12
     budget = np.array([1] * 6 + [3] * 4 + [9] * 2)
     feasible = np.array([True] * 11 + [False])
-    history = History(np.arange(n), np.zeros((n, 1)), np.zeros(n), budget, feasible, np.ones(n, dtype=np.int64))
+    flat, once = np.zeros((n, 1)), np.ones(n, dtype=np.int64)
+    history = History(np.arange(n), flat, flat, budget, feasible, once, np.zeros((n, 0)), np.zeros(n))
     assert [level(history, least) for least in (1, 2, 5, 6, 99)] == [9, 3, 3, 1, 1]
-    assert level(History(*(a[11:] for a in vars(history).values())), 1) == 0
+    assert level(history.at(slice(11, None)), 1) == 0
 
 
 def test_trials_that_came_less_far_are_not_the_best() -> None:

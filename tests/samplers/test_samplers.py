@@ -16,7 +16,7 @@ from tunebook.samplers.random import RandomSampler
 from tunebook.samplers.tpe import TPESampler
 from tunebook.space import Choice, Config, Float, Int, Space
 from tunebook.testing.sampler import NET, Make, check_sampler
-from tunebook.trial import Failure, FailureKind, Goal, Measurement, Status, Trial, config_key
+from tunebook.trial import Failure, FailureKind, Goal, Limit, Measurement, Status, Trial, config_key
 
 GOAL = Goal("loss")
 NESTED = Space(NET, conditions={"second": {"layers": [2, 3]}})
@@ -178,6 +178,21 @@ def test_history_has_one_row_a_configuration() -> None:
     assert h.repeats.tolist() == [1, 2, 0]
     with pytest.raises(ValueError, match="read-only"):
         h.y[0] = 0.0
+
+
+def test_history_of_several_goals_and_limits() -> None:
+    """Means over the furthest trials, each goal as a loss; what lacks a metric counts as failed."""
+    goal = Goal("score", "max", also=[Goal("size")], limits=[Limit("memory", most=10), Limit("recall", least=0.5)])
+    sampler = RandomSampler(Space(x=Float(0, 1)), goal, 0)
+    told = [(0.1, {"score": 1, "size": 5, "memory": 12, "recall": 0.75}), (0.2, {"score": 9, "size": 1, "memory": 1}),
+            (0.1, {"score": 3, "size": 7, "memory": 6, "recall": 0.25})]  # fmt: skip
+    sampler.tell(Trial(i, "r", {"x": x}, status=Status.COMPLETED, until=1, curve=(Measurement(1, m, 4.0 + 2 * i),))
+                 for i, (x, m) in enumerate(told))  # fmt: skip
+    h = sampler.history
+    assert h.losses.tolist() == [[-2.0, 6.0], [np.inf, np.inf]] and h.y.tolist() == [-2.0, np.inf]
+    assert h.excess.tolist() == [[-1.0, 0.0], [np.inf, np.inf]]
+    assert h.feasible.tolist() == [True, False] and h.seconds.tolist() == [6.0, 6.0] and not h.plain
+    assert len(h.at(h.feasible)) == 1 and RandomSampler(Space(x=Float(0, 1)), GOAL, 0).history.plain
 
 
 def test_history_grows() -> None:

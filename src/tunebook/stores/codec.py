@@ -24,6 +24,7 @@ from tunebook.trial import (
     FailureKind,
     Goal,
     Launched,
+    Limit,
     Looked,
     Measured,
     Measurement,
@@ -63,7 +64,9 @@ def _trim(row: list[Any], defaults: Sequence[Any]) -> list[Any]:
 
 
 def _goal(goal: Goal) -> list[Any]:
-    return [goal.metric, goal.direction, goal.pick]
+    also = [[g.metric, g.direction, g.pick] for g in goal.also]
+    limits = [[x.metric, x.most, x.least] for x in goal.limits]
+    return _trim([goal.metric, goal.direction, goal.pick, also, limits], ([], []))
 
 
 def _context(c: Context) -> list[Any]:
@@ -127,8 +130,10 @@ class _Makers(dict[str, Callable[..., Event]]):
         )
 
     def opened(self, round: str, space: Any, goal: list[Any], at: float, about: Any) -> Event:
-        metric, direction, pick = goal
-        return Opened(round, space, Goal(metric, Direction(direction), pick), at, about)
+        metric, direction, pick, *more = goal
+        also = [Goal(*g) for g in more[0]] if more else []
+        limits = [Limit(*x) for x in more[1]] if len(more) > 1 else []
+        return Opened(round, space, Goal(metric, Direction(direction), pick, also, limits), at, about)
 
     def created(self, number: int, round: str, config: Any, context: Any = None, parent: Any = None) -> Event:
         told = Context(*context) if context else self.plain_context

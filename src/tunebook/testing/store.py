@@ -26,6 +26,7 @@ from tunebook.trial import (
     FailureKind,
     Goal,
     Launched,
+    Limit,
     Looked,
     Measured,
     Measurement,
@@ -125,7 +126,10 @@ def _ended(rng: random.Random) -> Event:
 
 
 def _opened(rng: random.Random) -> Event:
-    goal = Goal(rng.choice(("loss", "ü≈🎲")), rng.choice(list(Direction)), rng.choice(("best", "last")))
+    also = rng.choice(([], [Goal("seconds", rng.choice(list(Direction)), "last")]))
+    limits = rng.choice(([], [Limit("memory", most=500), Limit("recall", least=0.25)]))
+    names, picks = ("loss", "ü≈🎲"), ("best", "last")
+    goal = Goal(rng.choice(names), rng.choice(list(Direction)), rng.choice(picks), also, limits)
     return Opened(rng.choice(TEXTS), _json(rng), goal, rng.random() * 2e9, _json(rng))
 
 
