@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import fcntl
+import math
 import os
 import pickle
 import resource
@@ -12,6 +13,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ from tunebook.objective import Objective, Run, failure_of, play
 from tunebook.trial import Ended, Failure, FailureKind, Measured, Status
 
 _PR_SET_PDEATHSIG = 1
+TOGETHER = 0.005  # seconds that a message may wait for others: to wake the driver costs more than a quick step
 _libc = ctypes.CDLL(None)
 
 
@@ -99,20 +102,52 @@ class Link:
         self._poll = select.poll()
         self._poll.register(commands, select.POLLIN)
         self._inbox, self._unread = Inbox(), deque[Any]()
+        self._outbox, self._sent = bytearray(), -math.inf
+        self._writing, self._waits = threading.Lock(), threading.Event()
+        self._carrier: threading.Thread | None = None
         self._idle = self._stop = False
         self.terminated = False
         signal.signal(signal.SIGTERM, self._terminate)
 
     def send(self, message: object) -> None:
-        """Hand a message over: when this returns it is in the kernel, and survives this process."""
+        """Hand a message over, after those that wait: from here on it is in the kernel, and survives this process."""
+        self._add(message)
+        self._flush()
+
+    def post(self, message: object) -> None:
+        """Hand a message over within ``TOGETHER`` seconds, together with others. What is posted is in the journal."""
+        self._add(message)
+        if time.monotonic() >= self._sent + TOGETHER:
+            self._flush()
+            return
+        if self._carrier is None:
+            self._carrier = threading.Thread(target=self._carry, daemon=True)
+            self._carrier.start()
+        self._waits.set()
+
+    def _add(self, message: object) -> None:
         if os.getpid() != self._pid:  # a fork that the objective made must not speak for its parent
             os._exit(1)
-        rest = memoryview(packed(message))
+        told = packed(message)
+        with self._writing:
+            self._outbox += told
+
+    def _flush(self) -> None:
         try:
-            while rest:
-                rest = rest[os.write(self._events, rest) :]
+            with self._writing:
+                while self._outbox:
+                    del self._outbox[: os.write(self._events, self._outbox)]
+                self._sent = time.monotonic()
         except OSError:  # the driver is gone, and so is everybody who would want to know
             os._exit(1)
+
+    def _carry(self) -> NoReturn:
+        """The thread that takes along what was posted and not followed by anything."""
+        while True:
+            self._waits.wait()
+            time.sleep(TOGETHER)
+            self._waits.clear()
+            self._flush()
 
     def next_run(self) -> Run | None:
         """Wait for the next run; None when the driver closed the pipe or this process was told to terminate."""
@@ -157,7 +192,7 @@ def _perform(objective: Objective, run: Run, link: Link) -> Ended:
             for event in journalled(play(objective, run, lambda: link.stop_asked(run)), run):
                 if isinstance(event, Measured):
                     m = event.measurement
-                    link.send((m.step, m.metrics, m.seconds, m.memory))
+                    link.post((m.step, m.metrics, m.seconds, m.memory))
                 elif isinstance(event, Ended):
                     ended = event
     except BaseException as error:  # noqa: BLE001  (also a KeyboardInterrupt that the objective raised, or a full disk)
