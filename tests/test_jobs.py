@@ -9,11 +9,13 @@ import pytest
 
 import tunebook
 from tunebook import Choice, Float, Goal, Int, Space, tune
-from tunebook.errors import SettingError, StudyMismatch, TunebookError
+from tunebook.errors import FailingStudy, SettingError, StudyMismatch, TunebookError
 from tunebook.executors.serial import SerialExecutor
-from tunebook.jobs import search_of
+from tunebook.jobs import advice_on, search_of
 from tunebook.origin import without_password
 from tunebook.playbook import Base, Confirm, Round
+from tunebook.playbook.budget import smallest, split
+from tunebook.playbook.confirm import FEWEST_SEEDS
 from tunebook.record import JOB, PLAN, RESULT, Record, read_record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import study_report
@@ -33,7 +35,8 @@ def objective(run):
 
 
 def tuned(folder, space=SPACE, goal=GOAL, **options):
-    return tune(objective, space, goal, folder=folder, workers=0, quiet=True, **{"steps": 3, "trials": 16, **options})
+    told = {"steps": 3, "trials": 16, "quiet": True, **options}
+    return tune(objective, space, goal, folder=folder, workers=0, **told)
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +244,42 @@ def test_an_error_of_a_call_leads_to_the_line_that_called(call, says):
     assert sum("src/tunebook" in line for line in shown) == 1, "where it was noticed would bury what is wrong"
     assert "direct cause" not in "".join(shown) and "During handling" not in "".join(shown)
     assert sum("src/tunebook" in line for line in caught.value.insides.format()) > 1, "--debug shows it"
+
+
+def test_a_study_with_a_bug_leaves_a_report_and_the_objectives_own_traceback(tmp_path):
+    def helper(config):
+        return config["x"] / 0
+
+    def broken(run):
+        yield Measurement(1, {"loss": helper(run.config)})
+
+    with pytest.raises(FailingStudy) as caught:
+        tune(broken, SPACE, GOAL, folder=tmp_path / "s", workers=0, quiet=True, steps=3, trials=16)
+    assert "ZeroDivisionError" in str(caught.value) and f"tunebook resume {tmp_path / 's'}" in str(caught.value)
+    assert str(tmp_path / "s" / "report.html") in str(caught.value)
+    note = caught.value.__notes__[0]
+    assert 'config["x"] / 0' in note and "in broken" in note and "src/tunebook" not in note
+    told = (tmp_path / "s" / "report.md").read_text()
+    for part in ("Nothing has succeeded so far", "What failed", "ZeroDivisionError", "in helper", "resume the study"):
+        assert part in told
+    assert "ZeroDivisionError" in (tmp_path / "s" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_the_smallest_sensible_budget_is_told_before_the_start(tmp_path, final, capfd):
+    base = Base(SPACE, SPACE.default, GOAL, 3, 50, final=final)
+    least = smallest(base)
+    for n in range(least - 3, least + 30):
+        part = split(replace(base, total=n))
+        assert sum(part.values()) == n
+        assert (part["confirm"] >= 2 * FEWEST_SEEDS) == (n >= least)
+    few = replace(base, total=least - 1)
+    assert f"{least} or more" in advice_on(few) and advice_on(base) == "" and "1 trial is" in advice_on(
+        replace(base, total=1)
+    )
+    if not final:
+        tuned(tmp_path / "few", trials=least - 1, quiet=False)
+        first = capfd.readouterr().err.splitlines()[0]
+        assert first == advice_on(few)
+        enough = tuned(tmp_path / "enough", trials=least, quiet=False)
+        assert "note:" not in capfd.readouterr().err and any(c.stage == "confirm" for c in enough.chapters)

@@ -12,31 +12,32 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self, Unpack
 
-from tunebook.errors import Problem, SettingError, StudyMismatch, nearest, public
+from tunebook.errors import FailingStudy, Problem, SettingError, StudyMismatch, many, nearest, public
 from tunebook.executors.base import Executor
 from tunebook.executors.local import LocalExecutor
 from tunebook.executors.serial import SerialExecutor
 from tunebook.objective import Objective
 from tunebook.origin import origin, without_password
 from tunebook.playbook import Base, Chapter, Round
-from tunebook.progress import Progress
+from tunebook.playbook.budget import smallest
+from tunebook.progress import Progress, say_at_once, stopping
 from tunebook.record import BOOK, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
-from tunebook.report.study import TestLook, study_report
+from tunebook.report.study import Story, TestLook, study_report
 from tunebook.samplers import GPSampler, GridSampler, QuasiSampler, RandomSampler, Sampler, TPESampler
 from tunebook.schedulers import scheduler_named
 from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
-from tunebook.story import chapters, extended, look_of, model_of, plan_of, story_of
+from tunebook.story import base_of, chapters, extended, look_of, model_of, plan_of, played, story_of
 from tunebook.study import Interrupted, Search, Study
-from tunebook.trial import Direction, Goal, Trials
+from tunebook.trial import Direction, Goal, Status, Trials
 
 SAMPLERS: Mapping[str, type[Sampler]] = {
     "grid": GridSampler,
@@ -170,10 +171,10 @@ def _opened(
             _keep(settings, folder)  # a new study: from here on it can be resumed
         stack.enter_context(store.claim())
         stack.callback(executor.close)  # before the claim is given back
-        listener = settings.listener
-        if listener is None and not settings.quiet:
-            listener = stack.enter_context(Progress(settings.trials))
-        study = stack.enter_context(Study(store, folder, executor, seed=settings.seed, listener=listener))
+        progress = stack.enter_context(_shown(settings))
+        study = stack.enter_context(Study(store, folder, executor, seed=settings.seed,
+                                          listener=settings.listener or progress,
+                                          on_stop=progress.stopping if progress else _say_stopping))  # fmt: skip
         _same_data(study, about.get("fingerprint"))
         plan = _planned(study, wanted)
         _keep(settings, folder)
@@ -181,7 +182,29 @@ def _opened(
             study.note(JOB, {**about, "settings": _told(settings), **origin(settings.command)})
         if study.trials.notes.get(PLAN) != plan:
             study.note(PLAN, plan)
+            if progress and (advice := advice_on(wanted)):
+                progress.say(advice)
         yield study, plan
+
+
+def _shown(settings: Settings) -> AbstractContextManager[Progress | None]:
+    """What shows the study on the terminal, if anything is to."""
+    quiet = settings.quiet or settings.listener is not None
+    return nullcontext() if quiet else Progress(settings.trials)
+
+
+def _say_stopping(runs: int) -> None:
+    say_at_once(stopping(runs), sys.stderr)
+
+
+def advice_on(base: Base) -> str:
+    """What to say of a budget before it is spent, if it is too small to come to an answer."""
+    least = smallest(base)
+    if base.total >= least:
+        return ""
+    verb = "is" if base.total == 1 else "are"
+    few = f"{many(base.total, 'trial')} {verb} too few to confirm a winner on fresh seeds"
+    return f"note: {few}; that takes {least} or more"
 
 
 def _keep(settings: Settings, folder: Path) -> None:
@@ -314,7 +337,31 @@ def _play(study: Study, plan: Mapping[str, Any]) -> list[Chapter]:
     def run(round: Round, until: float) -> Trials:
         return study.run(search_of(round, plan["seed"]), round.trials, until)
 
-    return list(chapters(plan, study.trials, run))
+    try:
+        return list(chapters(plan, study.trials, run))
+    except FailingStudy as error:
+        raise _failed(study, plan, error.problems[0]) from None
+
+
+def _failed(study: Study, plan: Mapping[str, Any], problem: Problem) -> FailingStudy:
+    """The error of a study that has a bug, with what helps to find it: a report, and the objective's own traceback."""
+    story = story_of(Record(study.folder, study.trials), played(plan, study.trials), base_of(plan))
+    report = _reported(story, study.folder)
+    fix = f"mend the objective, then run this again, or {resume_command(study.folder)}"
+    told = FailingStudy(replace(problem, fix=f"{fix}; the report: {report}"))
+    last = study.trials.with_status(Status.FAILED)[-1]
+    if last.failure is not None and last.failure.traceback:
+        told.add_note(f"\nTrial {last.number} failed with:\n\n{last.failure.traceback.rstrip()}")
+    return told
+
+
+def _reported(story: Story, folder: Path) -> Path:
+    """Write the report of a story into the study's folder; returns the HTML file."""
+    told = study_report(story)
+    (folder / "report.md").write_text(render_markdown(told), encoding="utf-8")
+    path = folder / "report.html"
+    path.write_text(render_html(told), encoding="utf-8")
+    return path
 
 
 def _finish(told: Sequence[Chapter], study: Study, goal: Goal) -> Result:
@@ -323,11 +370,8 @@ def _finish(told: Sequence[Chapter], study: Study, goal: Goal) -> Result:
     if study.trials.notes.get(RESULT) != result:
         study.note(RESULT, result)
     story = story_of(Record(folder, study.trials), told, base)
-    report = study_report(story)
-    (folder / "report.html").write_text(render_html(report), encoding="utf-8")
-    (folder / "report.md").write_text(render_markdown(report), encoding="utf-8")
-    return Result(base.config, base.baseline, base.adopted, goal, study.trials, told, folder,
-                  folder / "report.html", story.model, story.look)  # fmt: skip
+    return Result(base.config, base.baseline, base.adopted, goal, study.trials, told, folder, _reported(story, folder),
+                  story.model, story.look)  # fmt: skip
 
 
 def _name(objective: Objective) -> str:

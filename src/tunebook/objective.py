@@ -312,6 +312,7 @@ class _FromFunction:
         channel = live._channel
         thread = threading.Thread(target=self._work, args=(live,), name=f"trial-{run.trial}", daemon=True)
         thread.start()
+        patience = None
         try:
             while True:
                 channel.given.acquire()
@@ -320,10 +321,13 @@ class _FromFunction:
                 if channel.item is not None:
                     yield channel.item
                 channel.wanted.release()
+        except KeyboardInterrupt:
+            patience = 0.0  # whoever types Ctrl-C a second time does not wait for the end of a step
+            raise
         finally:
             channel.closing = True
             channel.wanted.release()
-            thread.join()
+            thread.join(patience)
             if channel.error is not None:
                 raise channel.error
         return channel.returned

@@ -23,7 +23,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tunebook.errors import many
 from tunebook.space import Config, Value
+from tunebook.study import GRACE_SECONDS
 from tunebook.trial import Closed, Ended, Event, Goal, Launched, Measured, Opened, Status, Trial, Trials
 
 REFRESHES = 4  # a second
@@ -50,6 +52,20 @@ def shown(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else plain(value, LONGEST)
 
 
+def stopping(runs: int) -> str:
+    """What a study waits for when it was asked to stop."""
+    what = f"waiting for {many(runs, 'run')} to end a step and save" if runs else "nothing is running"
+    return f"stopping: {what} ({GRACE_SECONDS:g} s at most); Ctrl-C again leaves at once"
+
+
+def say_at_once(text: str, stream: TextIO) -> None:
+    """A line from a signal handler: past the stream's buffer, which the code that was interrupted may be filling."""
+    try:
+        os.write(stream.fileno(), f"{text}\n".encode())
+    except (OSError, ValueError):  # the stream has no file, or nobody listens: there is nobody to tell
+        return
+
+
 def duration(seconds: float) -> str:
     """Seconds as people read them.
 
@@ -72,6 +88,11 @@ class Counts:
     best_trial: int | None = None
     running: dict[int, Trial] = field(default_factory=dict)
     latest: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        """Trials that are not running."""
+        return max(0, self.created - len(self.running))
 
     def begin(self, trials: Trials) -> None:
         """Count what an earlier session left."""
@@ -133,6 +154,7 @@ class Progress:
         self._seen = False
         self._live: Live | None = None
         self._lost = False
+        self._stopping = ""
 
     def __enter__(self) -> Self:
         if _interactive(self.stream):
@@ -161,6 +183,19 @@ class Progress:
         if self._live is None:
             self._tell([line for e in events if (line := self._line(e, trials))])
 
+    def say(self, line: str) -> None:
+        """A remark before or between the trials."""
+        if self._live is None:
+            self._tell([line])
+        else:
+            self._live.console.print(Text(line))
+
+    def stopping(self, runs: int) -> None:
+        """The study was asked to stop, and waits for so many runs. May be called by a signal handler."""
+        self._stopping = stopping(runs)
+        if self._live is None:
+            say_at_once(self._stopping, self.stream)
+
     # lines
 
     def _tell(self, lines: Sequence[str]) -> None:
@@ -176,14 +211,16 @@ class Progress:
         if isinstance(event, Opened):
             return f"round {plain(event.round)}: {plain(event.about.get('question', 'begins'))}"
         if isinstance(event, Closed):
-            return f"round {plain(event.round)} is over: {trials.count(event.round)} trials"
+            return f"round {plain(event.round)} is over: {many(trials.count(event.round), 'trial')}"
         if isinstance(event, Ended) and event.number in trials:
             return self._of_trial(trials[event.number])
         return ""
 
     def _of_trial(self, trial: Trial) -> str:
         goal = self.counts.goal
-        told = [f"[{self.counts.created}/{self.budget}] trial {trial.number} {trial.status} at step {trial.step}"]
+        again = "went on, " if trial.attempt > 1 else ""
+        counted = f"[{self.counts.done}/{self.budget} trials]"
+        told = [f"{counted} trial {trial.number} {again}{trial.status} at step {trial.step}"]
         if trial.failure is not None:
             told.append(f"{trial.failure.kind}: {plain(trial.failure.message.partition(chr(10))[0])}")
         elif goal is not None and (scored := trial.scored(goal)) is not None:
@@ -218,13 +255,15 @@ class Progress:
         return table
 
     def _bar(self) -> Table:
-        done = max(0, self.counts.created - len(self.counts.running))
+        done = self.counts.done
         grid = Table.grid(padding=(0, 1))
         grid.add_row(ProgressBar(total=self.budget, completed=min(done, self.budget), width=40),
                      Text(f"{done}/{self.budget} trials"))  # fmt: skip
         return grid
 
     def _footer(self) -> Text:
+        if self._stopping:
+            return Text(self._stopping, style="bold")
         counts = self.counts
         told = []
         if counts.goal is not None and counts.best_trial is not None:

@@ -108,9 +108,10 @@ class Study:
         *,
         seed: int = 0,
         listener: Listener | None = None,
+        on_stop: Callable[[int], None] | None = None,
     ) -> None:
         self.store, self.folder, self.executor, self.seed = store, Path(folder), executor, seed
-        self.listener = listener
+        self.listener, self.on_stop = listener, on_stop
         self.trials = Trials()
         self._search: Search | None = None
         self._interrupted = threading.Event()
@@ -293,6 +294,8 @@ class Study:
                 raise KeyboardInterrupt
             self._signal = number
             self._interrupted.set()
+            if self.on_stop is not None:
+                self.on_stop(len(self.trials.with_status(Status.RUNNING)))
 
         before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -339,7 +342,7 @@ class _Loop:
             raise FailingStudy(
                 f"the first {SAME_FAILURES} trials all failed in the same way",
                 where=self.failing.where,
-                got="; ".join(line.strip() for line in self.failing.message.splitlines()),
+                got=self.failing.message.partition("\n")[0],
                 fix="mend the objective, then resume the study",
             )
         return "time" if self._late() else "space" if self.exhausted else "trials"

@@ -9,26 +9,12 @@ from typing import Any
 from tunebook.cli.job import Job
 from tunebook.cli.toml import to_toml
 from tunebook.cli.words import as_json, clean, table, tell
-from tunebook.playbook import Base, Baseline, Confirm, Exploit, Explore, Finalize, Refine
-from tunebook.playbook.confirm import reserve
-from tunebook.playbook.explore import EXPLORE_PART, FEWEST, REFINE_PART
+from tunebook.jobs import advice_on
+from tunebook.playbook import Base
+from tunebook.playbook.budget import split
 from tunebook.settings import Settings
 from tunebook.space import Choice, Parameter, Space
 from tunebook.trial import Goal
-
-
-def split(base: Base) -> dict[str, int]:
-    """How many trials each stage may take at most; a time limit may leave fewer."""
-    left = base.total - 1
-    search = left if base.space.dim else 0
-    explore = min(search, max(FEWEST, base.part(EXPLORE_PART)))
-    refine = min(search - explore, base.part(REFINE_PART))
-    refine = refine if refine >= FEWEST else 0
-    exploit = max(0, search - explore - refine - reserve(base))
-    rest = left - explore - refine - exploit
-    told = {Baseline.name: 1, Explore.name: explore, Refine.name: refine, Exploit.name: exploit}
-    told[Confirm.name] = max(0, rest - base.final)
-    return told | ({Finalize.name: min(1, rest)} if base.final else {})
 
 
 def tell_plan(job: Job, folder: Path, settings: Settings, goal: Goal, space: Space, json: bool) -> None:
@@ -49,6 +35,8 @@ def tell_plan(job: Job, folder: Path, settings: Settings, goal: Goal, space: Spa
     }
     tell(to_toml(told))
     tell(table(("stage", "trials at most"), stages.items()))
+    if advice := advice_on(base):
+        tell(advice)
     if not math.isinf(settings.seconds):
         tell(f"or fewer: it ends after {settings.seconds:g} s of work")
     tell("")

@@ -30,9 +30,8 @@ class Finalize(Stage):
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
         trial = of_run(round, trials)
         if trial.status is Status.FAILED and trial.failure is not None:
-            return Conclusion(
-                (f"The final training failed: {trial.failure.message}.",), base, stop="final training failed"
-            )
+            error = trial.failure.message.partition("\n")[0]
+            return Conclusion((f"The final training failed: {error}.",), base, stop="final training failed")
         says = f"Trained for {many(trial.step, 'step')}, the median of the best steps of the confirmed runs."
         return Conclusion((says,), base, figures={"trial": trial.number})
 

@@ -49,6 +49,8 @@ from tunebook.trial import Goal, Status, Trial, Trials
 FEWEST = 3
 SHOWN_CURVES = 5
 SHOWN_LINES = 300
+SHOWN_FAILURES = 10
+SHOWN_TRACES = 3
 _TONES: Mapping[Status, Tone] = {
     Status.COMPLETED: "info",
     Status.PAUSED: "muted",
@@ -104,7 +106,8 @@ class Story:
 
 def study_report(story: Story) -> Report:
     """The whole report: summary, decisions, figures, the configuration, and how to do it again."""
-    blocks: list[Block] = [*_summary(story), *_final(story), *_decisions(story), *_figures(story), *_record(story)]
+    parts = (_summary, _final, _decisions, _failures, _figures, _record)
+    blocks: list[Block] = [block for part in parts for block in part(story)]
     direction = "higher" if story.goal.sign < 0 else "lower"
     ran = f"{many(len(story.trials), 'trial')}, {_time(story.trials.spent)} of work"
     subtitle = f"{story.goal.metric} ({direction} is better), {ran}"
@@ -118,11 +121,28 @@ def _summary(story: Story) -> Iterable[Block]:
     yield Heading("Summary")
     yield text(_verdict(story), style="lead")
     yield Cards(tuple(_cards(story)))
+    if callout := _broken(story):
+        yield callout
     for finding in _unique(f for c in story.chapters for f in c.conclusion.findings if f.severity is Severity.BAD):
         yield _callout(finding)
 
 
+def _broken(story: Story) -> Callout | None:
+    """What to mend, where the last trials all failed in one way."""
+    ended = [t for t in story.trials.values() if t.status in (Status.FAILED, Status.COMPLETED, Status.STOPPED)]
+    last = [t.failure for t in ended[-FEWEST:] if t.failure is not None]
+    if len(last) < FEWEST or len({(f.kind, f.message, f.where) for f in last}) > 1:
+        return None
+    says = f"The last {FEWEST} trials that ended all failed: {_first_line(last[0].message)}"
+    if last[0].where:
+        says += f" ({last[0].where})"
+    advice = "Mend it, then resume the study; the trials that failed count in its budget."
+    return Callout("bad", says, advice, "Failing")
+
+
 def _verdict(story: Story) -> str:
+    if not story.finished and not any(math.isfinite(t.loss(story.goal)) for t in story.trials.values()):
+        return f"Nothing has succeeded so far: {many(len(story.trials), 'trial')} ran."
     if not story.finished:
         return f"The study is not finished: this is what {many(len(story.trials), 'trial')} show so far."
     stop = story.chapters[-1].conclusion.stop
@@ -256,6 +276,33 @@ def _callout(finding: Finding) -> Callout:
 
 def _unique(findings: Iterable[Finding]) -> list[Finding]:
     return list({(f.check, f.says): f for f in findings}.values())
+
+
+# failures
+
+
+def _failures(story: Story) -> Iterable[Block]:
+    """What failed, how often, and the first error of each sort in full."""
+    sorts: dict[tuple[str, str, str], list[Trial]] = {}
+    for t in story.trials.values():
+        if t.failure is not None:
+            sorts.setdefault((str(t.failure.kind), _first_line(t.failure.message), t.failure.where), []).append(t)
+    if not sorts:
+        return
+    yield Heading("What failed")
+    often = sorted(sorts.items(), key=lambda item: -len(item[1]))
+    rows = [(len(trials), *sort, trials[0].number) for sort, trials in often[:SHOWN_FAILURES]]
+    heads = (Column("trials", "number"), Column("kind"), Column("error"), Column("where", "code"))
+    rest = len(often) - len(rows)
+    note = f"The {SHOWN_FAILURES} most frequent; {many(rest, 'more sort')} left out." if rest else ""
+    yield Table((*heads, Column("first", "number")), rows, note=note)
+    shown = [f for _, trials in often[:SHOWN_TRACES] if (f := trials[0].failure) is not None and f.traceback]
+    for failure in shown:
+        yield Fold(_first_line(failure.message)[:100], (Code(failure.traceback, "What it raised, or printed last"),))
+
+
+def _first_line(message: str) -> str:
+    return message.partition("\n")[0]
 
 
 # figures
