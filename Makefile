@@ -33,15 +33,17 @@ types: .venv/installed ## mypy --strict on src
 docs: .venv/installed ## run the blocks and check the links of README.md and docs/
 	$(BIN)/python -m pytest tests/test_docs.py
 
-bench: .venv/benched ## tunebook's engine beside its peers, in one run
+bench: .venv/benched ## tunebook's engine and search beside their peers, a short version (docs/benchmarks.md has the full one)
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/search.py --suite own --only network_1,branches_1 --seeds 1 --trials 25 \
+	  --methods tunebook:auto,tunebook:gp,tunebook:tpe,random,optuna:tpe,optuna:gp,hyperopt,nevergrad,smac,ax,hebo
 
 soak: .venv/installed needs ## the long tests
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-clean: ## remove caches and built packages (keeps .venv and every tunebook-runs)
+clean: ## remove caches and built packages (keeps .venv, .venvs and every tunebook-runs)
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find . -path ./.venv -prune -o -name __pycache__ -type d -print | xargs rm -rf
+	find . \( -path ./.venv -o -path ./.venvs \) -prune -o -name __pycache__ -type d -print | xargs rm -rf
 
 needs:
 	@scripts/test-needs.sh
@@ -58,6 +60,7 @@ needs:
 	@$(INSTALL) --build-constraint constraints.txt --group dev -e '.[torch,postgres]'
 	@touch $@
 
-.venv/benched: .venv/installed
+.venv/benched: .venv/installed $(wildcard benchmarks/peers/*.txt)
 	@$(INSTALL) --group bench
+	@PIP_ARGS='$(PIP_ARGS)' scripts/peers.sh
 	@touch $@

@@ -49,7 +49,7 @@ def loss(space: Space, config: Config) -> float:
 
 
 class Timed(Protocol):
-    """A method with a history that it did not propose; ``once`` is a suggestion and its outcome told, in CPU seconds."""
+    """A method with a history it did not propose; ``once`` is a suggestion and its outcome told, in CPU seconds."""
 
     def once(self) -> float: ...
 

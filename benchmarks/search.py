@@ -134,18 +134,25 @@ def ran(told: argparse.Namespace, methods: Sequence[str]) -> list[Record]:
     able_now = able(list(dict.fromkeys(j[3] for j in missing)))
     todo = [j for j in missing if j[3] in able_now]
     failed = 0
-    with multiprocessing.get_context("spawn").Pool(told.jobs) as pool:
-        for done, record in enumerate(pool.imap_unordered(run, todo), 1):
-            if "failed" in record:
-                failed += 1
-                print(f"\r{record['method']} on {record['problem']}, seed {record['seed']}: {record['failed']}",
-                      file=sys.stderr)  # fmt: skip
-            else:
-                kept.add(record)
-            print(f"\r{done} of {len(todo)}", end="", file=sys.stderr, flush=True)
+    for done, record in enumerate(_each(todo, told.jobs), 1):
+        if "failed" in record:
+            failed += 1
+            told_why = f"{record['method']} on {record['problem']}, seed {record['seed']}: {record['failed']}"
+            print(f"\r{told_why}", file=sys.stderr)
+        else:
+            kept.add(record)
+        print(f"\r{done} of {len(todo)}", end="", file=sys.stderr, flush=True)
     print(f"\n{failed} runs failed" if failed else "", file=sys.stderr)
     keys = {(j[2], j[4], label(j[3], j[6])) for j in wanted}
     return [r for r in kept.records if (r["problem"], r["seed"], r["method"]) in keys]
+
+
+def _each(jobs: Sequence[Job], processes: int) -> Iterable[Record]:
+    if processes == 1:
+        yield from map(run, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(run, jobs)
 
 
 def by_problem(records: Sequence[Record], methods: Sequence[str]) -> Iterable[str]:

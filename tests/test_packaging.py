@@ -70,3 +70,13 @@ def test_every_install_command_reads_the_constraints() -> None:
     installs = [line for line in commands if re.search(r"\bpip (install|wheel|download)\b", line)]
     assert installs
     assert [line for line in installs if "-c constraints.txt" not in line] == []
+
+
+def test_what_a_peer_runs_on_is_pinned_too() -> None:
+    """benchmarks/peers/NAME.txt is the whole environment of a peer, in which torch is the one that we have."""
+    for file in (ROOT / "benchmarks" / "peers").glob("*.txt"):
+        lines = [line for line in file.read_text("utf-8").splitlines() if not line.startswith("#")]
+        assert lines and all(re.fullmatch(r"[a-z0-9.-]+==[a-z0-9.]+", line) for line in lines), file.name
+        found = dict(line.split("==") for line in lines)
+        assert found.get("torch", pins()["torch"]) == pins()["torch"], file.name
+        assert "xgboost" not in found
