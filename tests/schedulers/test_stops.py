@@ -9,7 +9,7 @@ from tunebook.errors import SettingError
 from tunebook.schedulers import SCHEDULERS, scheduler_named
 from tunebook.schedulers.base import Resume, Scheduler, Verdict
 from tunebook.schedulers.halving import HalvingScheduler
-from tunebook.schedulers.stops import Combined, DivergenceStop, MedianStop, PatienceStop, PlateauStop
+from tunebook.schedulers.stops import Combined, DivergenceStop, ForecastStop, MedianStop, PatienceStop, PlateauStop
 from tunebook.testing.scheduler import Make, check_scheduler, simulate
 from tunebook.trial import Direction, Goal, Measurement, Status, Trial
 
@@ -21,6 +21,7 @@ MAKES: dict[str, Make] = {
     "patience": PatienceStop,
     "plateau": PlateauStop,
     "divergence": DivergenceStop,
+    "forecast": ForecastStop,
     "all in halving": lambda goal, steps: scheduler_named("halving+divergence+patience+plateau+median", goal, steps),
 }
 
@@ -96,6 +97,22 @@ def test_divergence_needs_to_last_and_to_be_worse_than_others() -> None:
     assert stop.judge(up, [up, *(done(n, *[5.0] * 6) for n in (1, 2, 3))]) is GO  # the others are no better
 
 
+def test_forecast_stops_the_hopeless_and_nobody_else() -> None:
+    stop = ForecastStop(GOAL, 20, first=3)
+
+    def curve(end: float, upto: int) -> list[float]:
+        return [end + (1 - end) / (t + 1) for t in range(1, upto + 1)]
+
+    done_ones = [done(n, *curve(0.1 + 0.05 * n, 20)) for n in range(6)]
+    hopeless, rival = run(8, *curve(0.7, 8)), run(9, *curve(0.06, 8))
+    assert stop.judge(hopeless, [*done_ones, hopeless]) is STOP
+    assert stop.judge(rival, [*done_ones, rival]) is GO
+    assert stop.judge(run(8, *curve(0.7, 2)), [*done_ones, run(8, *curve(0.7, 2))]) is GO  # before the first step
+    assert stop.judge(hopeless, [done_ones[0], hopeless]) is GO  # one complete trial is no yardstick
+    leader = run(8, *[0.01] * 8)
+    assert stop.judge(leader, [*done_ones, leader]) is GO
+
+
 def test_combined_plans_by_the_first_and_stops_by_any() -> None:
     both = Combined(HalvingScheduler(GOAL, 9, n=3, r_min=3), DivergenceStop(GOAL, 9, first=1))
     rested = [run(n, 1, 1, 0.1 * (n + 1), status=Status.PAUSED) for n in range(3)]
@@ -138,6 +155,7 @@ def test_by_name() -> None:
         (partial(PlateauStop, share=1.0), "share"),
         (partial(DivergenceStop, window=True), "window"),
         (partial(DivergenceStop, first=0), "first"),
+        (partial(ForecastStop, chance=0.0), "chance"),
     ],
 )
 def test_settings_out_of_range(make: Callable[[Goal, int], Scheduler], told: str) -> None:

@@ -10,7 +10,15 @@ from tunebook.schedulers.asha import AshaScheduler
 from tunebook.schedulers.base import Scheduler
 from tunebook.schedulers.full import FullScheduler
 from tunebook.schedulers.halving import HalvingScheduler, HyperbandScheduler
-from tunebook.schedulers.stops import Combined, DivergenceStop, MedianStop, PatienceStop, PlateauStop, Stop
+from tunebook.schedulers.stops import (
+    Combined,
+    DivergenceStop,
+    ForecastStop,
+    MedianStop,
+    PatienceStop,
+    PlateauStop,
+    Stop,
+)
 from tunebook.trial import Goal
 
 STOPS: Mapping[str, Callable[[Goal, int], Stop]] = {
@@ -19,6 +27,7 @@ STOPS: Mapping[str, Callable[[Goal, int], Stop]] = {
     "patience": PatienceStop,
     "plateau": PlateauStop,
     "divergence": DivergenceStop,
+    "forecast": ForecastStop,
 }
 SCHEDULERS: Mapping[str, Callable[[Goal, int], Scheduler]] = {
     "full": FullScheduler,

@@ -14,6 +14,7 @@ from typing import final
 
 from tunebook.errors import SettingError, nearest
 from tunebook.schedulers.base import Plan, Scheduler, Verdict
+from tunebook.schedulers.forecast import Curves
 from tunebook.schedulers.full import FullScheduler
 from tunebook.trial import Goal, Measurement, Status, Trial
 
@@ -30,6 +31,7 @@ class Stop(FullScheduler):
         super().__init__(goal, steps)
         self.first = max(1, round(steps / 16)) if first is None else first
         _require("first", self.first, 1)
+        self._read: dict[int, tuple[tuple[Measurement, ...], list[float]]] = {}
 
     @final
     def judge(self, trial: Trial, trials: Sequence[Trial]) -> Verdict:
@@ -42,7 +44,10 @@ class Stop(FullScheduler):
 
     def losses(self, trial: Trial) -> list[float]:
         """The loss of each measurement, inf where it is not finite."""
-        return [self._loss(m) for m in trial.curve]
+        known = self._read.get(trial.number)
+        if known is None or known[0] is not trial.curve:  # reading what did not change would only cost time
+            known = self._read[trial.number] = (trial.curve, [self._loss(m) for m in trial.curve])
+        return known[1]
 
     def _loss(self, m: Measurement) -> float:
         return self.goal.loss(m.metrics.get(self.goal.metric, float("nan")))
@@ -62,7 +67,7 @@ class MedianStop(Stop):
             raise SettingError("unknown form of the median", where="form", got=repr(form),
                                expected=nearest(str(form), FORMS))  # fmt: skip
         self.form, self.least = form, _require("least", least, 1)
-        self._read: dict[int, tuple[Trial, list[int], list[float]]] = {}
+        self._averages: dict[int, tuple[Trial, list[int], list[float]]] = {}
 
     def stops(self, trial: Trial, trials: Sequence[Trial]) -> bool:
         done = [t for t in trials if t.status is Status.COMPLETED]
@@ -72,11 +77,11 @@ class MedianStop(Stop):
 
     def _at(self, trial: Trial, step: int) -> float:
         """What a completed trial had at a step."""
-        known = self._read.get(trial.number)
+        known = self._averages.get(trial.number)
         if known is None or known[0] is not trial:  # it will not change, and is asked for at every step of every other
             losses = self.losses(trial)
             values = [s / n for n, s in enumerate(accumulate(losses), 1)] if self.form == "average" else losses
-            known = self._read[trial.number] = (trial, [m.step for m in trial.curve], values)
+            known = self._averages[trial.number] = (trial, [m.step for m in trial.curve], values)
         _, steps, values = known
         at = bisect_right(steps, step) - 1 if self.form == "average" else bisect_left(steps, step)
         return values[min(max(at, 0), len(values) - 1)]
@@ -151,6 +156,32 @@ class DivergenceStop(Stop):
         others = [t for t in trials if t.number != trial.number and t.step >= trial.step]
         others = [t for t in others if t.status is not Status.FAILED]
         return not others or losses[-1] > median(self.loss_at(t, trial.step) for t in others)
+
+
+class ForecastStop(Stop):
+    """Stops a trial that will hardly beat the best: whose forecast end is below the best loss of all with a probability
+    of less than ``chance``.
+
+    Never while fewer than ``least`` trials are complete, and never the trial that holds the best loss. The forecast is
+    that of ``schedulers.forecast``.
+    """
+
+    def __init__(self, goal: Goal, steps: int, chance: float = 0.05, least: int = 2, first: int | None = None) -> None:
+        super().__init__(goal, steps, first)
+        if not 0 < chance < 1:
+            raise SettingError("chance is a probability", where="chance", got=repr(chance), expected="0 to 1")
+        self.chance, self.least = chance, _require("least", least, 1)
+
+    def stops(self, trial: Trial, trials: Sequence[Trial]) -> bool:
+        told = [t for t in trials if t.curve and t.status is not Status.FAILED]
+        if sum(t.step >= self.steps for t in told) < self.least:
+            return False
+        best = min(min(self.losses(t)) for t in told)
+        if min(self.losses(trial)) <= best:
+            return False
+        curves = Curves([([m.step for m in t.curve], self.losses(t)) for t in told], self.steps)
+        which = next(i for i, t in enumerate(told) if t.number == trial.number)
+        return curves.forecast(which).below(best) < self.chance
 
 
 class Combined(Scheduler):
