@@ -112,10 +112,10 @@ def _means(cells: Any, methods: Sequence[str], marks: Sequence[str], common: Seq
 
 
 def _families(cells: Any, methods: Sequence[str], marks: Sequence[str], common: Sequence[Pair]) -> Iterable[str]:
-    """Mean regret by family of problems, what stands before the slash of a name, at the marks from the middle on."""
+    """Mean regret by family of problems, the first part of a name, at the marks from the middle on."""
     families: dict[str, list[Pair]] = defaultdict(list)
     for pair in common:
-        families[pair[0].partition("/")[0]].append(pair)
+        families[pair[0].partition("/" if "/" in pair[0] else "_")[0]].append(pair)
     if len(families) < 2:
         return
     shown = marks[len(marks) // 2 - (len(marks) > 1) :]
