@@ -1,5 +1,7 @@
 """Somebody's plain PyTorch loop, tuned: the three lines that changed are marked."""
 
+import argparse
+
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -30,9 +32,17 @@ def train(run):
         run.report(epoch, accuracy=accuracy)  # 3: ... and reports to it.
 
 
-if __name__ == "__main__":
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__)
+    ask.add_argument("--folder", default="tunebook-runs/own-loop")
+    ask.add_argument("--trials", type=int, default=30)
+    ask.add_argument("--steps", type=int, default=9, help="epochs of a full training")
+    told = ask.parse_args()
+
     space = Space(lr=Float(1e-3, 1.0, log=True), hidden=Int(8, 256, log=True))
-    result = tunebook.tune(
-        train, space, Goal("accuracy", "maximize"), steps=9, trials=30, folder="tunebook-runs/own-loop"
-    )
+    result = tunebook.tune(train, space, Goal("accuracy", "maximize"), **vars(told))
     print(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """A table in a CSV file: which of its columns predict the target, and with what network?"""
 
+import argparse
 from pathlib import Path
 
 from sklearn.datasets import load_wine
@@ -8,12 +9,17 @@ from tunebook import tune_model
 
 
 def main() -> None:
-    wine = load_wine(as_frame=True)
-    path = Path("tunebook-runs") / "wine.csv"
-    path.parent.mkdir(exist_ok=True)
-    wine.frame.to_csv(path, index=False)
+    ask = argparse.ArgumentParser(description=__doc__)
+    ask.add_argument("--folder", default="tunebook-runs/table")
+    ask.add_argument("--trials", type=int, default=24)
+    ask.add_argument("--steps", type=int, default=20, help="epochs of a full training")
+    told = ask.parse_args()
 
-    result = tune_model("mlp", f"csv:{path}?target=target", steps=20, trials=24, folder="tunebook-runs/table")
+    path = Path("tunebook-runs") / "wine.csv"  # any table with a column to predict
+    path.parent.mkdir(exist_ok=True)
+    load_wine(as_frame=True).frame.to_csv(path, index=False)
+
+    result = tune_model("mlp", f"csv:{path}?target=target", **vars(told))
     print(result)
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib
 import random
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -70,12 +74,32 @@ def load_mnist1d() -> Dataset:
     )
 
 
+def _unshadowed(package: str) -> None:
+    """Import a package although the script that runs may have its name, which Python would import instead."""
+    if hasattr(sys.modules.get(package), "__path__"):
+        return
+    places = [place for place in sys.path if not (Path(place) / f"{package}.py").is_file()]
+    spec = PathFinder.find_spec(package, places)
+    if spec is None or spec.loader is None:
+        return
+    module = module_from_spec(spec)
+    sys.modules[package] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[package]
+        raise
+
+
 def _module(name: str, package: str) -> ModuleType:
     try:
+        if package != "scikit-learn":
+            _unshadowed(package)
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if package == "scikit-learn":
             raise MissingExtraError.of(package, "data", "this data set") from error
+        missing = error.name if error.name and error.name != name.partition(".")[0] else package
         raise MissingExtraError(
-            f"this data set needs {package}, which is not installed", fix=f"pip install {package}", code="ENV-103"
+            f"this data set needs {missing}, which is not installed", fix=f"pip install {package}", code="ENV-103"
         ) from error
