@@ -15,6 +15,7 @@ from tunebook.data.bundled import load_sklearn as load_sklearn
 from tunebook.data.dataset import Dataset as Dataset
 from tunebook.data.encoding import ColumnCode as ColumnCode
 from tunebook.data.encoding import TableEncoding as TableEncoding
+from tunebook.data.folds import Folds as Folds
 from tunebook.data.preprocess import Preprocessor as Preprocessor
 from tunebook.data.reference import DataRef as DataRef
 from tunebook.data.reference import open_dataset as open_dataset

@@ -37,6 +37,7 @@ class Dataset:
     test_rows      sorted row numbers of the test part that the publisher fixed, or None
     encoding       how the columns of a file became ``inputs``: needed to read new rows the same way
     notes          what the loader did that a person should know, one sentence each
+    groups         (n,) int64: rows of one group (a patient, a customer) are kept in one part; None without groups
 
     Raises DataError where shapes, codes or values break this description.
     """
@@ -51,11 +52,12 @@ class Dataset:
     test_rows: Array | None = None
     encoding: TableEncoding | None = None
     notes: tuple[str, ...] = ()
+    groups: Array | None = None
 
     def __post_init__(self) -> None:
         _check_shapes(self)
         _check_values(self)
-        for field in ("inputs", "targets", "test_rows"):
+        for field in ("inputs", "targets", "test_rows", "groups"):
             array = getattr(self, field)
             if array is not None:
                 frozen = np.ascontiguousarray(array).view()
@@ -88,7 +90,7 @@ class Dataset:
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        arrays = [self.inputs, self.targets] + ([] if self.test_rows is None else [self.test_rows])
+        arrays = [self.inputs, self.targets, *(a for a in (self.test_rows, self.groups) if a is not None)]
         little = [np.asarray(a, dtype=a.dtype.newbyteorder("<")) for a in arrays]
         head = [self.kind, self.task, self.classes, self.feature_names]
         digest.update(json.dumps([head, [(a.dtype.str, a.shape) for a in little]]).encode())
@@ -98,7 +100,9 @@ class Dataset:
 
     def take(self, rows: Array) -> Dataset:
         """The data set of these rows, in this order. A fixed test part is not carried over."""
-        return replace(self, inputs=self.inputs[rows], targets=self.targets[rows], test_rows=None, notes=())
+        groups = None if self.groups is None else self.groups[rows]
+        inputs, targets = self.inputs[rows], self.targets[rows]
+        return replace(self, inputs=inputs, targets=targets, test_rows=None, notes=(), groups=groups)
 
 
 def _check_shapes(data: Dataset) -> None:

@@ -69,10 +69,11 @@ class Parts:
         count = math.ceil(round(share * len(order), 9))
         return replace(self, train=np.sort(order[:count]))
 
-    def fold(self, k: int, i: int) -> Parts:
+    def fold(self, k: int, i: int, draw: int = 0) -> Parts:
         """Fold i of k over train + valid: fold i validates, the others train; the test part stays as it is.
 
-        Every row validates in exactly one fold; strata and fold sizes differ by at most one row.
+        Another ``draw`` makes other folds. Every row validates in exactly one fold; strata and fold sizes differ by at
+        most one row.
 
         Raises SettingError for k < 2 or i outside 0..k-1, DataError for fewer rows than folds or for a class
         of one row, which would be validated without being trained on.
@@ -87,7 +88,7 @@ class Parts:
                 fix=f"ask for at most {len(rows)} folds",
                 code="DATA-097",
             )
-        rng = np.random.default_rng([self.seed, 2])
+        rng = np.random.default_rng([self.seed, 2, draw] if draw else [self.seed, 2])
         order = rng.permutation(rows)
         order = order[np.argsort(self.strata[order], kind="stable")]
         fold_of = np.arange(len(order)) % k

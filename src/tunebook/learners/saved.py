@@ -1,0 +1,141 @@
+"""A classic model as a folder: its card, and the estimator in a format that cannot run code."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tunebook.data import Preprocessor, TableEncoding
+from tunebook.errors import CheckpointError
+from tunebook.learners.fitted import Fitted, Shown, fitted_of
+from tunebook.learners.view import prepared
+from tunebook.sealed import CARD, read_file, write_sealed
+from tunebook.space import Config
+
+Array = NDArray[Any]
+FORMAT, KIND = 1, "table"
+VERSIONS = ("tunebook", "numpy", "scikit-learn", "xgboost-cpu", "skops")
+
+
+@dataclass(frozen=True)
+class TableCard:
+    """What it takes to use a model again.
+
+    learner     name of the family
+    classes     labels in the order of the outputs; empty for a regression
+    features    names of the input columns
+    scaled      whether the estimator takes filled and standardised inputs
+    encoding    how the columns of a file became the inputs
+    threshold   of two classes, the second is predicted from this probability on
+    metrics     as measured when it was trained
+    about       what a person may want to know later: data, rows, seed, versions
+    """
+
+    learner: str
+    config: Config
+    classes: tuple[str, ...]
+    features: tuple[str, ...]
+    preprocessor: Preprocessor
+    scaled: bool
+    encoding: TableEncoding | None = None
+    threshold: float = 0.5
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        told = asdict(self)
+        told |= {"config": dict(self.config), "about": dict(self.about), "metrics": dict(self.metrics)}
+        told["preprocessor"] = self.preprocessor.to_json()
+        told["encoding"] = self.encoding.to_json() if self.encoding else None
+        return told
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> TableCard:
+        encoding = TableEncoding.from_json(told["encoding"]) if told["encoding"] else None
+        return cls(
+            told["learner"],
+            told["config"],
+            tuple(told["classes"]),
+            tuple(told["features"]),
+            Preprocessor.from_json(told["preprocessor"]),
+            told["scaled"],
+            encoding,
+            told["threshold"],
+            told["metrics"],
+            told["about"],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TableModel:
+    """A trained classic model that predicts. ``card`` tells what it is."""
+
+    card: TableCard
+    fitted: Fitted
+
+    def predict(self, inputs: ArrayLike) -> Array:
+        """(n, ...) inputs in the data set's own form -> (n,) labels (text), or values in the units of the target."""
+        if not self.card.classes:
+            return self.card.preprocessor.undo_targets(self._outputs(inputs))
+        return labelled(self._outputs(inputs), self.card.classes, self.card.threshold)
+
+    def predict_proba(self, inputs: ArrayLike) -> Array:
+        """(n, ...) inputs -> (n, classes) probabilities, in the order of ``card.classes``.
+
+        Raises CheckpointError for a regression, which has none.
+        """
+        if not self.card.classes:
+            raise CheckpointError("a regression has no probabilities", fix="use predict")
+        return self._outputs(inputs)
+
+    def parameters(self) -> list[Shown]:
+        """What was learned: coefficients, support vectors, centroids, importances."""
+        return self.fitted.shown(self.card.features, self.card.classes)
+
+    def _outputs(self, inputs: ArrayLike) -> Array:
+        return self.fitted.predict(prepared(np.asarray(inputs), self.card.preprocessor, self.card.scaled))
+
+
+def labelled(probabilities: Array, classes: Sequence[str], threshold: float = 0.5) -> Array:
+    """(n,) labels of (n, classes) probabilities; the threshold is for two classes."""
+    if len(classes) == 2 and threshold != 0.5:
+        codes = (probabilities[:, 1] >= threshold).astype(np.int64)
+    else:
+        codes = probabilities.argmax(axis=1)
+    labels: Array = np.array(classes)[codes]
+    return labels
+
+
+def save_table_model(folder: Path, card: TableCard, fitted: Fitted) -> Path:
+    """Write a model to a folder, which appears whole or not at all and replaces one that is there; returns it."""
+    told = {**card.to_json(), "kind": KIND, "format": FORMAT, "versions": versions()}
+    return write_sealed(folder, told, fitted.files())
+
+
+def table_model_of(folder: Path, told: Mapping[str, Any], trusted: Sequence[str] = ()) -> TableModel:
+    """The model in a folder whose card was read. Raises CheckpointError for a damaged, edited or foreign one."""
+    if told.get("format") != FORMAT:
+        raise CheckpointError("the model was saved by another version of tunebook", where=str(folder / CARD),
+                              got=f"format {told.get('format')}", expected=f"format {FORMAT}")  # fmt: skip
+    files = {name: read_file(folder, told, name) for name in told["files"]}
+    card = TableCard.from_json(told)
+    return TableModel(card, fitted_of(told, files, str(folder), trusted))
+
+
+def versions() -> dict[str, str]:
+    """Of what the model's numbers depend on."""
+    told = {"python": platform.python_version()}
+    for package in VERSIONS:
+        try:
+            told[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return told
