@@ -30,7 +30,18 @@ from tunebook.progress import Progress, say_at_once, stopping
 from tunebook.record import BOOK, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import Story, TestLook, study_report
-from tunebook.samplers import GPSampler, GridSampler, QuasiSampler, RandomSampler, Sampler, TPESampler
+from tunebook.samplers import (
+    CmaesSampler,
+    DESampler,
+    EvolutionSampler,
+    GPSampler,
+    GridSampler,
+    NSGA2Sampler,
+    QuasiSampler,
+    RandomSampler,
+    Sampler,
+    TPESampler,
+)
 from tunebook.schedulers import scheduler_named
 from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
@@ -45,6 +56,10 @@ SAMPLERS: Mapping[str, type[Sampler]] = {
     "quasi": QuasiSampler,
     "tpe": TPESampler,
     "gp": GPSampler,
+    "cmaes": CmaesSampler,
+    "de": DESampler,
+    "evolution": EvolutionSampler,
+    "nsga2": NSGA2Sampler,
     "listed": RandomSampler,  # a round of listed runs never asks it
 }
 

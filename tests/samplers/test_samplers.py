@@ -131,7 +131,7 @@ def test_unknown_sequence() -> None:
 def test_grid_walks_the_grid_once() -> None:
     space = Space(lr=Float(1e-4, 1, log=True), n=Int(1, 50), opt=Choice({"a": Space(m=Float(0, 1)), "b": Space()}))
     for batch in (1, 5, 100):
-        sampler, out = GridSampler(space, GOAL, 0, points=3), list[Config]()
+        sampler, out = GridSampler(space, GOAL, 0, points=3, finer=0), list[Config]()
         while configs := sampler.ask(batch, [], len(out)):
             sampler.tell(trial(len(out) + i, c, 1.0) for i, c in enumerate(configs))
             out += configs
@@ -142,7 +142,7 @@ def test_grid_resumes_in_the_gaps() -> None:
     """Others evaluated some of its cells and points between; two cells are pending."""
     space = Space(x=Float(0, 1), y=Float(1e-3, 1, log=True))
     cells = list(space.grid(4))
-    sampler = GridSampler(space, GOAL, 0, points=4)
+    sampler = GridSampler(space, GOAL, 0, points=4, finer=0)
     sampler.tell([trial(0, cells[0], 1.0), trial(1, {"x": 0.2, "y": 0.5}, 1.0), trial(2, cells[5], 1.0)])
     got = sampler.ask(100, [cells[1], cells[7]], 3)
     left = [c for i, c in enumerate(cells) if i not in (0, 5, 1, 7)]
