@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
+from tunebook.samplers._partial import carried, levels
 from tunebook.space import Array, Config, Space
 from tunebook.trial import Goal, Status, Trial, config_key
 
@@ -32,6 +33,8 @@ class History:
     earlier, wider space; ``budget`` (n,) the furthest step; ``feasible`` (n,) whether any trial of it succeeded;
     ``repeats`` (n,) the number of trials in the means: ``losses`` (n, m) of the goals, minimised, ``excess`` (n, k)
     beyond the limits, 0 or less within them, both inf where infeasible, and ``seconds`` (n,) that a trial took.
+    ``ends`` (n,) are the losses of the first goal as they would be at the furthest step of all: see ``_partial``
+    (the losses themselves if not given).
     """
 
     number: npt.NDArray[np.int64]
@@ -42,6 +45,11 @@ class History:
     repeats: npt.NDArray[np.int64]
     excess: Array
     seconds: Array
+    ends: Array = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        if len(self.ends) != len(self.number):
+            object.__setattr__(self, "ends", self.losses[:, 0].copy())
 
     def __len__(self) -> int:
         return len(self.number)
@@ -65,7 +73,9 @@ class _Table:
     """One row a configuration, kept up to date as trials are told, so that a suggestion need not read all again."""
 
     def __init__(self, dim: int, goal: Goal) -> None:
-        self.goals, self.limits = len(goal.metrics), len(goal.limits)
+        self.goal, self.goals, self.limits = goal, len(goal.metrics), len(goal.limits)
+        self.furthest: list[Trial | None] = []
+        self.seen: list[dict[int, float]] = []
         self.at: dict[str, int] = {}
         self.trials: list[dict[int, tuple[int, tuple[float, ...], float]]] = []
         self.units = np.empty((16, dim))
@@ -84,13 +94,18 @@ class _Table:
             self.facts = np.concatenate([self.facts, np.empty_like(self.facts)])
         self.units[row] = units
         self.trials.append({})
+        self.furthest.append(None)
+        self.seen.append({})
 
-    def put(self, key: str, number: int, step: int, told: tuple[float, ...], seconds: float) -> None:
-        """A trial of the configuration came as far as ``step`` with losses and excesses; replaces what it had told
-        before."""
+    def put(self, key: str, trial: Trial) -> None:
+        """A trial of the configuration came as far as it did; replaces what it had told before."""
         row = self.at[key]
         trials = self.trials[row]
-        trials[number] = (step, told, seconds)
+        told = (*trial.losses(self.goal), *trial.excess(self.goal))
+        trials[trial.number] = (trial.step, told, trial.seconds)
+        before = self.furthest[row]
+        if before is None or before.number == trial.number or trial.step > before.step:
+            self.furthest[row], self.seen[row] = trial, {}
         # repeats on smaller budgets say something else: only the furthest count
         budget = max(s for s, _, _ in trials.values())
         order = [trials[k] for k in sorted(trials) if trials[k][0] == budget]
@@ -106,10 +121,31 @@ class _Table:
         number, budget, repeats = facts[:, :3].astype(np.int64).T
         losses, excess = facts[:, 4 : 4 + self.goals], facts[:, 4 + self.goals :]
         feasible = np.isfinite(losses[:, 0])
-        told = History(number, self.units[order], losses, budget, feasible, repeats, excess, facts[:, 3])
-        for field in fields(told):
-            getattr(told, field.name).flags.writeable = False
+        ends = self.ends(order, budget, losses[:, 0])
+        told = History(number, self.units[order], losses, budget, feasible, repeats, excess, facts[:, 3], ends)
+        for part in fields(told):
+            getattr(told, part.name).flags.writeable = False
         return told
+
+    def ends(self, order: npt.NDArray[np.int64], budget: npt.NDArray[np.int64], losses: Array) -> Array:
+        """Losses (n,) of rows in an order, carried to the furthest step; inf where infeasible."""
+        sound = np.isfinite(losses)
+        steps = levels(budget[sound])
+        if len(steps) < 2:
+            return losses.copy()
+        at = np.full((len(order), len(steps)), np.nan)
+        for i in np.flatnonzero(sound):
+            at[i] = [self.loss_at(order[i], step) if step <= budget[i] else np.nan for step in steps.tolist()]
+        ends = carried(at)
+        return np.where(np.isnan(ends), losses, ends)
+
+    def loss_at(self, row: int, step: int) -> float:
+        """The loss that the furthest trial of a row had at a step; NaN where it had not measured yet."""
+        trial, seen = self.furthest[row], self.seen[row]
+        if step not in seen and trial is not None:
+            loss = trial.losses(self.goal, step)[0]
+            seen[step] = loss if math.isfinite(loss) else math.nan
+        return seen[step]
 
 
 class Sampler(ABC):
@@ -138,8 +174,7 @@ class Sampler(ABC):
         for key, units in zip(new, self.space.encode(new.values()), strict=True):
             self._table.add(key, units)
         for key, trial in known:
-            told = (*trial.losses(self.goal), *trial.excess(self.goal))
-            self._table.put(key, trial.number, trial.step, told, trial.seconds)
+            self._table.put(key, trial)
             self._history = None
 
     @final

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tunebook.samplers._acquisition import PARENTS, Layout, Search, keys
-from tunebook.samplers._budget import level
 from tunebook.samplers._embedding import Embedding
 from tunebook.samplers._gp import Posterior, Priors, fit, posterior
 from tunebook.samplers._transforms import targets
@@ -64,7 +63,7 @@ class GPSampler(Sampler):
     The default configuration comes first, then ``2 + dim // 2`` Sobol points, then two models take turns, by the
     number of the trial: one of power-transformed losses and one whose bad half is squashed to ranks first.
     What fails is modelled by a process of its own: the improvement counts times the probability of success.
-    Configurations that came less far than the furthest step with enough trials count as at best median.
+    Configurations that were cut short count with the loss that they are taken to end with (``History.ends``).
 
     What is proposed follows from the history alone. Hyperparameters are fitted to the first rows, in the order of
     trials: to all up to 150, to all but the last 3 up to 400, then to 260 of all but the last 11, from where a longer
@@ -115,14 +114,9 @@ class GPSampler(Sampler):
 
     def _rows(self, history: History) -> tuple[_Rows, _Rows]:
         """The history as what can be modelled: losses where there are any, and labels, 1 for a failure."""
-        reached = level(history, max(10, self._begin))
-        y = history.y.copy()
-        there = history.feasible & (history.budget >= reached)
-        early = history.feasible & ~there
-        y[early] = np.maximum(y[early], np.median(y[there]))
         sound = history.feasible
-        rows = _Rows(history.X[sound], y[sound], 1.0 / history.repeats[sound])
-        return rows, _Rows(history.X, (~history.feasible).astype(np.float64), np.ones(len(y)))
+        rows = _Rows(history.X[sound], history.ends[sound], 1.0 / history.repeats[sound])
+        return rows, _Rows(history.X, (~history.feasible).astype(np.float64), np.ones(len(history)))
 
     def _order(self, rows: _Rows) -> Index:
         """Which rows the model holds, in its order: those it was factored with, then the newer ones."""
