@@ -43,6 +43,7 @@ def plan_of(base: Base) -> dict[str, Any]:
         "workers": base.workers,
         "chance": base.chance,
         "final": base.final,
+        **({"folds": base.folds} if base.folds else {}),
         "cycles": [cycle],
     }
     plain: dict[str, Any] = json.loads(json.dumps(told))  # as it comes back from the record: lists, no tuples
@@ -54,7 +55,8 @@ def base_of(plan: Mapping[str, Any]) -> Base:
     cycle = plan["cycles"][0]
     space = Space.from_dict(cycle["space"])
     return Base(space, space.default, Goal.from_dict(plan["goal"]), plan["steps"], cycle["trials"], plan["seed"],
-                _seconds(cycle), plan["workers"], plan["chance"], plan["final"])  # fmt: skip
+                _seconds(cycle), plan["workers"], plan["chance"], plan["final"],
+                folds=plan.get("folds", 0))  # fmt: skip
 
 
 def extended(plan: Mapping[str, Any], asked: Mapping[str, Any], trials: Trials) -> dict[str, Any]:
@@ -153,7 +155,8 @@ def story_of(record: Record, chapters: Sequence[Chapter], base: Base) -> Story:
     trained = model_of(record.folder, chapters)
     look = look_of(record.trials.notes.get(TEST), trained)
     model = trained if trained is not None and trained.is_dir() else None
-    return Story(record.name, base.goal, base, record.trials, chapters, look, model, finished=record.finished)
+    return Story(record.name, base.goal, base, record.trials, chapters, look, model, finished=record.finished,
+                 asked=record.asked)  # fmt: skip
 
 
 def model_of(folder: Path, chapters: Sequence[Chapter]) -> Path | None:

@@ -91,3 +91,18 @@ def test_bad_arguments_are_refused():
         compare([1.0, 2.0], [1.0], ACC, paired=True)
     with pytest.raises(SettingError, match="level"):
         compare([1.0], [1.0], ACC, level=1.0)
+
+
+def test_folds_of_one_data_set_are_not_independent() -> None:
+    a, b = [0.90, 0.94, 0.91, 0.93, 0.92], [0.88, 0.90, 0.90, 0.89, 0.91]
+    d = np.subtract(a, b)
+    goal = Goal("accuracy", "maximize")  # type: ignore[arg-type]
+    plain, corrected = compare(a, b, goal, paired=True), compare(a, b, goal, paired=True, overlap=0.25)
+    assert plain.separable
+    assert not corrected.separable  # Nadeau and Bengio 2003: sqrt((1/5 + 1/4) / (1/5)) times as wide
+    width = (corrected.high - corrected.low) / (plain.high - plain.low)
+    assert width == pytest.approx(1.5)
+    t = stats.t.ppf(0.975, 4)
+    assert corrected.high - d.mean() == pytest.approx(t * d.std(ddof=1) * (1 / 5 + 1 / 4) ** 0.5)
+    mean, _, high = mean_interval(a, overlap=0.25)
+    assert high - mean == pytest.approx(1.5 * (mean_interval(a)[2] - mean))

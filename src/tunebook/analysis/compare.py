@@ -51,14 +51,20 @@ def compare(
     *,
     paired: bool = False,
     looks: int = 1,
+    overlap: float = 0.0,
 ) -> Comparison:
     """Compare the metric of two configurations over fresh seeds or folds; never one chosen for its value.
 
     ``paired``: a[i] and b[i] share seed, fold and data order (equal lengths): a paired t interval, else Welch's.
     Pairing pays where seeds move both alike, and costs degrees of freedom where they do not. ``looks``: how often the
     comparison may be repeated as seeds come in ("until separable"); each look is then made at 1 - (1 - level) / looks,
-    which keeps the chance of ever being wrong below 1 - level. With fewer than two values on a side nothing is
-    separable. Equal values throughout (a deterministic objective) are told apart by any difference.
+    which keeps the chance of ever being wrong below 1 - level. ``overlap``: of paired scores on parts of one data set,
+    rows of a test part over those of its training part; training parts have rows in common, so the variance of the mean
+    is (1/n + overlap) times that of the differences (C. Nadeau and Y. Bengio, "Inference for the generalization error",
+    Machine Learning 52, 2003, section 3).
+
+    With fewer than two values on a side nothing is separable. Equal values throughout (a deterministic objective) are
+    told apart by any difference.
 
     >>> compare([0.91, 0.93, 0.92], [0.80, 0.82, 0.84], Goal("accuracy", "maximize")).separable
     True
@@ -70,7 +76,7 @@ def compare(
         raise SettingError("level must lie between 0 and 1, looks be 1 or more", got=f"level={level}, looks={looks}")
     bar = 1.0 - (1.0 - level) / looks
     if paired:
-        difference, error, dof = _paired(x - y)
+        difference, error, dof = _paired(x - y, overlap)
     else:
         difference, error, dof = _welch(x, y)
     half = _half(error, dof, bar)
@@ -125,12 +131,17 @@ def holm(p: Sequence[float], level: float = 0.95) -> list[bool]:
     return out
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean of the values and its t interval (mean, low, high); infinite with one value, NaN with none."""
+def mean_interval(
+    values: Sequence[float], level: float = 0.95, overlap: float = 0.0
+) -> tuple[float, float, float]:
+    """Mean of the values and its t interval (mean, low, high); infinite with one value, NaN with none.
+
+    ``overlap`` is for scores of folds: see ``compare``.
+    """
     x = np.asarray(values, dtype=np.float64)
     if len(x) == 0:
         return math.nan, math.nan, math.nan
-    mean, error, dof = _paired(x)
+    mean, error, dof = _paired(x, overlap)
     half = _half(error, dof, level)
     return mean, mean - half, mean + half
 
@@ -139,10 +150,10 @@ def _mean(x: Array) -> float:
     return float(np.mean(x)) if len(x) else math.nan
 
 
-def _paired(d: Array) -> tuple[float, float, float]:
+def _paired(d: Array, overlap: float = 0.0) -> tuple[float, float, float]:
     """Mean, its standard error and degrees of freedom."""
     n = len(d)
-    return _mean(d), (float(np.std(d, ddof=1)) / math.sqrt(n) if n > 1 else math.inf), float(n - 1)
+    return _mean(d), (float(np.std(d, ddof=1)) * math.sqrt(1 / n + overlap) if n > 1 else math.inf), float(n - 1)
 
 
 def _welch(x: Array, y: Array) -> tuple[float, float, float]:

@@ -51,7 +51,8 @@ class Base:
     ``total`` trials may be created in all (``seconds`` limits the time they take together on ``workers`` workers).
     ``chance`` is the metric of a model that learned nothing, if it is known; ``final`` says if a last training is
     wanted. A study that is given more after its end goes through another ``cycle``; ``before`` trials it had then,
-    and ``confirmed`` is what it adopted.
+    and ``confirmed`` is what it adopted. With ``folds`` the steps of a trial are those of a cross-validation of so many
+    folds, and ``Context.fold`` numbers other draws of them.
     """
 
     space: Space
@@ -69,6 +70,7 @@ class Base:
     cycle: int = 1
     before: int = 0
     confirmed: Config | None = None
+    folds: int = 0
 
     def left(self, trials: Trials) -> int:
         """How many trials the budget still allows."""

@@ -17,10 +17,12 @@ from tunebook.trial import Context, Status, Trial, Trials, config_key
 
 PART = 0.3
 SEEDS = 5
+DRAWS = 2  # of folds: each gives as many values as there are folds
 FEWEST_SEEDS = 3
 FINALISTS = 2
 LEVEL = 0.95
 MOST_ROUNDS = 2
+_Values = Mapping[tuple[int, int], float]
 _NAMES = ("confirm", *(f"confirm-{i}" for i in range(2, MOST_ROUNDS + 1)))
 
 
@@ -42,14 +44,16 @@ class Confirm(Stage):
             contenders = _affordable(base.baseline, _finalists(base, trials), left)
         else:
             contenders = [base.baseline, base.config]
-        seeds = min(SEEDS, left // max(1, len(contenders)))
+        seeds = min(DRAWS if base.folds else SEEDS, left // max(1, len(contenders)))
         if len(contenders) < 2 or seeds < (2 if not before else 1) or len(before) >= MOST_ROUNDS:
             return None
         first = len({t.context.seed for t in trials.values() if t.round.startswith(self.name)})
-        contexts = [Context(seed=base.fresh_seed(first + i)) for i in range(seeds)]
+        draws = range(first, first + seeds)
+        contexts = [Context(seed=base.fresh_seed(i), fold=i + 1 if base.folds else 0) for i in draws]
         runs = tuple((config, context) for context in contexts for config in contenders)
         name = base.called(_NAMES[len(before)])
-        question = f"Is a finalist really better than the baseline, on {seeds} seeds that the search never saw?"
+        fresh = "draws of the folds" if base.folds else "seeds"
+        question = f"Is a finalist really better than the baseline, on {seeds} {fresh} that the search never saw?"
         return Round(name, question, base.space, base.goal, base.steps, len(runs), "listed", "full", runs,
                      share=0.95)  # fmt: skip
 
@@ -70,7 +74,8 @@ class Confirm(Stage):
         assert result is not None  # `best` is one of the sound ones
         says = [_tell(base, c, results[config_key(c)], list(_by_seed(told, c, base).values())) for c in sound]
         says.insert(
-            0, f"Baseline: {base.goal.metric} {_mean(list(reference.values())):.4g} over {len(reference)} seeds."
+            0, f"Baseline: {base.goal.metric} {_mean(list(reference.values())):.4g} "
+            f"over {_many(base, list(reference.values()))}."
         )
         wins = result.separable and base.goal.loss(result.difference) < 0
         ran = bool(trials.count(round.name))  # no time may be left for the runs that the budget would allow
@@ -78,7 +83,8 @@ class Confirm(Stage):
         if wins:
             says.append(f"Adopted: {tell_change(best, base.baseline)}. It is separably better than the baseline.")
         elif more:
-            says.append("The best finalist and the baseline cannot be told apart yet: more seeds.")
+            says.append("The best finalist and the baseline cannot be told apart yet: "
+                        f"more {'draws' if base.folds else 'seeds'}.")
         else:
             says.append("No finalist is separably better than the baseline here.")
         figures = {"baseline": list(reference.values()), "winner": list(_by_seed(told, best, base).values()),
@@ -116,21 +122,35 @@ def _affordable(baseline: Config, finalists: Sequence[Config], left: int) -> lis
     return [baseline, *finalists[:most]]
 
 
-def _by_seed(trials: Sequence[Trial], config: Config, base: Base) -> dict[int, float]:
+def _by_seed(trials: Sequence[Trial], config: Config, base: Base) -> dict[tuple[int, int], float]:
+    """Values by seed; of a cross-validation by seed and fold."""
     key = config_key(config)
     mine = [t for t in trials if t.key == key and t.curve and t.status is not Status.FAILED]
-    return {t.context.seed: t.value(base.goal) for t in mine}
+    alone = f"fold_{base.goal.metric}"
+    if base.folds and any(alone in t.curve[0].metrics for t in mine):
+        return {(t.context.seed, m.step): m.metrics[alone] for t in mine for m in t.curve if alone in m.metrics}
+    return {(t.context.seed, 0): t.value(base.goal) for t in mine}
 
 
-def _compared(base: Base, mine: dict[int, float], reference: dict[int, float], many: int) -> Comparison | None:
-    """The difference from the baseline (Welch), at a level that allows for several finalists and several looks.
+def _compared(base: Base, mine: _Values, reference: _Values, many: int) -> Comparison | None:
+    """The difference from the baseline, at a level that allows for several finalists and several looks.
 
-    Not paired: a seed moves two architectures in unrelated ways, so that pairing would only cost degrees of freedom.
+    By Welch's test over seeds, which is not paired: a seed moves two architectures in unrelated ways, so that pairing
+    would only cost degrees of freedom. Over folds, which are hard or easy for all, by the corrected paired test.
     """
+    level = 1 - (1 - LEVEL) / max(1, many)
+    if base.folds:
+        both = sorted(mine.keys() & reference.keys())
+        a, b = [mine[k] for k in both], [reference[k] for k in both]
+        overlap = 1 / (base.folds - 1)
+        return compare(a, b, base.goal, level=level, looks=MOST_ROUNDS, paired=True, overlap=overlap) if a[1:] else None
     if len(mine) < 2 or len(reference) < 2:
         return None
-    level = 1 - (1 - LEVEL) / max(1, many)
     return compare(list(mine.values()), list(reference.values()), base.goal, level=level, looks=MOST_ROUNDS)
+
+
+def _many(base: Base, values: Sequence[float]) -> str:
+    return f"{len(values)} {'folds' if base.folds else 'seeds'}"
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -141,6 +161,6 @@ def _tell(base: Base, config: Config, result: Comparison | None, values: Sequenc
     if result is None:
         return f"{tell_change(config, base.baseline)}: too few repeats."
     return (
-        f"{tell_change(config, base.baseline)}: {base.goal.metric} {_mean(values):.4g} over {len(values)} seeds, "
+        f"{tell_change(config, base.baseline)}: {base.goal.metric} {_mean(values):.4g} over {_many(base, values)}, "
         f"{result.difference:+.4g} against the baseline (interval {result.low:+.4g} to {result.high:+.4g})."
     )

@@ -23,9 +23,11 @@ FEWEST = 4
 STEPS_FOR_HALVING = 9
 
 
-def scheduler_for(steps: int) -> str:
-    """Short trainings are not worth cutting."""
-    return "halving" if steps >= STEPS_FOR_HALVING else "full"
+def scheduler_for(base: Base) -> str:
+    """Short trainings are not worth cutting; folds are a race."""
+    if base.folds:
+        return "race"
+    return "halving" if base.steps >= STEPS_FOR_HALVING else "full"
 
 
 def evidence_of(base: Base, trials: Trials, space: Space) -> Evidence:
@@ -54,7 +56,7 @@ class Explore(Stage):
         if base.space.dim > 1:
             question = f"Which of {base.space.dim} hyperparameters matter, where are they good, what goes wrong?"
         return Round(base.called(self.name), question, base.space, base.goal, base.steps, n, "quasi",
-                     scheduler_for(base.steps), scientific=base.space.names, fixed=base.space.constants,
+                     scheduler_for(base), scientific=base.space.names, fixed=base.space.constants,
                      share=0.4)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
@@ -88,7 +90,7 @@ class Refine(Stage):
         n = n if n >= FEWEST and space.dim else 0
         question = "Was the space right: must it be wider, may it be narrower, what can be fixed?"
         return Round(base.called(self.name), question, space, base.goal, base.steps, n, "quasi",
-                     scheduler_for(base.steps), scientific=space.names, fixed=space.constants, share=0.55)  # fmt: skip
+                     scheduler_for(base), scientific=space.names, fixed=space.constants, share=0.55)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
         before = trials.only({t.round for t in trials.values()} - {round.name})

@@ -20,7 +20,7 @@ class Finalize(Stage):
     def design(self, base: Base, trials: Trials) -> Round | None:
         if base.left(trials) < 1:
             return None
-        steps = best_steps(base, trials)
+        steps = base.steps if base.folds else best_steps(base, trials)
         run = (base.config, Context(seed=base.fresh_seed(2_000_000), final=True))
         what, long = tell_change(base.config, base.baseline), many(steps, "step")
         question = f"The model: {what}, on all data but the test part, for {long}."

@@ -10,6 +10,7 @@ from tunebook.schedulers.asha import AshaScheduler
 from tunebook.schedulers.base import Scheduler
 from tunebook.schedulers.full import FullScheduler
 from tunebook.schedulers.halving import HalvingScheduler, HyperbandScheduler
+from tunebook.schedulers.race import RaceStop
 from tunebook.schedulers.stops import (
     Combined,
     DivergenceStop,
@@ -28,6 +29,7 @@ STOPS: Mapping[str, Callable[[Goal, int], Stop]] = {
     "plateau": PlateauStop,
     "divergence": DivergenceStop,
     "forecast": ForecastStop,
+    "race": RaceStop,
 }
 SCHEDULERS: Mapping[str, Callable[[Goal, int], Scheduler]] = {
     "full": FullScheduler,
