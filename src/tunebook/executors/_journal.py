@@ -3,7 +3,7 @@
 An objective goes on when its measurement was handed over, and may then save a checkpoint. The driver can be killed
 before it has written that measurement to the record; the next attempt starts from the checkpoint, behind it. So a
 measurement is appended to ``measured.jsonl`` first, and the next attempt hands over again what is there. What the
-driver has already, it passes over.
+driver has already, it passes over. When a worker dies, the driver itself looks here for what it did not hear any more.
 """
 
 from __future__ import annotations
@@ -59,13 +59,16 @@ def journalled(events: Iterator[Event], run: Run) -> Iterator[Event]:
 
 def _opened(run: Run) -> tuple[list[Measurement], int]:
     """What earlier attempts measured, and the file to append to. Raises OSError."""
-    path = run.folder / NAME
     run.folder.mkdir(parents=True, exist_ok=True)
-    known = _read(path) if run.attempt > 1 and path.exists() else []
+    known = journal_of(run) if run.attempt > 1 else []
     start = os.O_APPEND if known else os.O_TRUNC
-    return [m for m in known if m.step <= run.until], os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | start, 0o644
-    )
+    return known, os.open(run.folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | start, 0o644)
+
+
+def journal_of(run: Run) -> list[Measurement]:
+    """What the attempts at a run have measured, up to its last step; none without a journal. Raises OSError."""
+    path = run.folder / NAME
+    return [m for m in _read(path) if m.step <= run.until] if path.exists() else []
 
 
 def _line(m: Measurement) -> bytes:

@@ -31,7 +31,8 @@ from tunebook.objective import Objective, Run, failure_of, play
 from tunebook.trial import Ended, Failure, FailureKind, Measured, Status
 
 _PR_SET_PDEATHSIG = 1
-TOGETHER = 0.005  # seconds that a message may wait for others: to wake the driver costs more than a quick step
+QUICK = 0.001  # seconds between measurements below which to wake the driver costs more than what it is told of
+TOGETHER = 0.005  # seconds that such a measurement may wait for others
 _libc = ctypes.CDLL(None)
 
 
@@ -47,10 +48,14 @@ def main(commands: int, events: int, setup: int, life: int, driver: int) -> None
         link.send((BROKEN, failure_of(error)))
         return
     link.send(READY)
-    while (run := link.next_run()) is not None:
-        link.send(BEGAN)
-        ended = _perform(objective, run, link)
-        link.send((ENDED, ended.status, ended.failure, ended.note, resident()))
+    log = _Log()
+    try:
+        while (run := link.next_run()) is not None:
+            link.send(BEGAN)
+            ended = _perform(objective, run, link, log)
+            link.send((ENDED, ended.status, ended.failure, ended.note, resident()))
+    finally:
+        log.close()
 
 
 def _die_with(driver: int, life: int) -> None:
@@ -102,7 +107,7 @@ class Link:
         self._poll = select.poll()
         self._poll.register(commands, select.POLLIN)
         self._inbox, self._unread = Inbox(), deque[Any]()
-        self._outbox, self._sent = bytearray(), -math.inf
+        self._outbox, self._sent, self._posted, self._quick = bytearray(), -math.inf, -math.inf, 0
         self._writing, self._waits = threading.Lock(), threading.Event()
         self._carrier: threading.Thread | None = None
         self._idle = self._stop = False
@@ -115,9 +120,15 @@ class Link:
         self._flush()
 
     def post(self, message: object) -> None:
-        """Hand a message over within ``TOGETHER`` seconds, together with others. What is posted is in the journal."""
+        """Hand a measurement over; after several quick ones, together with what comes within ``TOGETHER`` seconds.
+
+        What waits is in the journal. Native code that holds the interpreter would let it wait for longer, therefore
+        only those wait whose kind has been quick.
+        """
         self._add(message)
-        if time.monotonic() >= self._sent + TOGETHER:
+        now = time.monotonic()
+        self._quick, self._posted = self._quick + 1 if now < self._posted + QUICK else 0, now
+        if self._quick < 2 or now >= self._sent + TOGETHER:
             self._flush()
             return
         if self._carrier is None:
@@ -151,7 +162,7 @@ class Link:
 
     def next_run(self) -> Run | None:
         """Wait for the next run; None when the driver closed the pipe or this process was told to terminate."""
-        self._stop = False
+        self._stop, self._posted = False, -math.inf
         self._idle = True
         try:
             while not self.terminated:
@@ -184,11 +195,11 @@ class Link:
             sys.exit(0)
 
 
-def _perform(objective: Objective, run: Run, link: Link) -> Ended:
+def _perform(objective: Objective, run: Run, link: Link, log: _Log) -> Ended:
     """Run it, hand its measurements over, and return how it ended. Raises nothing."""
     ended = failed(run, FailureKind.USER_ERROR, "the run had no end")
     try:
-        with _captured(run.folder):
+        with log.of(run.folder):
             for event in journalled(play(objective, run, lambda: link.stop_asked(run)), run):
                 if isinstance(event, Measured):
                     m = event.measurement
@@ -203,25 +214,67 @@ def _perform(objective: Objective, run: Run, link: Link) -> Ended:
     return ended
 
 
-@contextmanager
-def _captured(folder: Path) -> Iterator[None]:
-    """What this process and its children print goes to ``log.txt`` in the folder; an empty log is removed again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOG
-    with open(path, "ab", buffering=0) as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    sys.stdout = out = open(1, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = err = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
-    try:
-        yield
-    finally:
-        for stream in (out, err):
-            if not stream.closed:
-                stream.flush()
-        _libc.fflush(None)  # what C libraries printed
-        if os.fstat(1).st_size == 0:
-            path.unlink(missing_ok=True)
+class _Log:
+    """What this process and its children print goes to ``log.txt`` in the folder of the run.
+
+    To make a file and remove it again costs more than a quick run, so an empty log moves on from run to run; between
+    them it is hidden beside their folders.
+    """
+
+    def __init__(self) -> None:
+        self._spare: Path | None = None
+        self._is: tuple[int, int] | None = None
+
+    @contextmanager
+    def of(self, folder: Path) -> Iterator[None]:
+        """The log of a run, empty ones excepted: those are not left behind."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / LOG
+        if not self._moved(path):
+            with open(path, "ab", buffering=0) as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+            self._is = _identity(1)
+        sys.stdout = out = open(1, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+        sys.stderr = err = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+        try:
+            yield
+        finally:
+            for stream in (out, err):
+                if not stream.closed:
+                    stream.flush()
+            _libc.fflush(None)  # what C libraries printed
+            if os.fstat(1).st_size == 0:
+                self._put_by(path)
+
+    def _moved(self, path: Path) -> bool:
+        """Whether the spare log could be moved to ``path``. The objective may have turned its output elsewhere."""
+        spare, self._spare = self._spare, None
+        if spare is None or path.exists() or not self._is == _identity(1) == _identity(2):
+            return False
+        try:
+            spare.rename(path)
+        except OSError:  # somebody tidied up, or it is another disk
+            return False
+        return True
+
+    def _put_by(self, path: Path) -> None:
+        spare = path.parent.parent / f".{os.getpid()}.{LOG}"
+        try:
+            path.rename(spare)
+            self._spare = spare
+        except FileNotFoundError:  # the objective removed it
+            return
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self._spare is not None:
+            self._spare.unlink(missing_ok=True)
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    told = os.fstat(fd)
+    return told.st_dev, told.st_ino
 
 
 def resident() -> int:

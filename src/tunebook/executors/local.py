@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tunebook.errors import SettingError
 from tunebook.executors._common import closed, failed, positive, stopped, wall_clock, whole
+from tunebook.executors._journal import journal_of
 from tunebook.executors._process import Worker, words_for
 from tunebook.executors._shipping import packed_objective
 from tunebook.executors._wire import BEGAN, BROKEN, LOG, STOP
@@ -43,6 +44,7 @@ class _Busy:
     where: str = "start"
     until: float = math.inf
     asked: bool = False
+    step: int = 0
 
     def enter(self, where: str, seconds: float) -> None:
         self.where, self.until = where, time.monotonic() + seconds
@@ -200,6 +202,7 @@ class LocalExecutor(Executor):
             if busy is None:
                 continue
             if isinstance(message[0], int):
+                busy.step = message[0]
                 self._events.append(Measured(busy.run.trial, busy.run.attempt, Measurement(*message)))
             elif message == BEGAN:
                 busy.enter(*(("stop", self._grace) if busy.asked else ("run", self._time_limit)))
@@ -272,8 +275,11 @@ class LocalExecutor(Executor):
             return
         if busy.where == "start" and worker.ready and not busy.asked:
             self._queue.appendleft(busy.run)  # it died idle, and this run was given to it a moment too late
-        else:
-            self._end(self._lost(busy, code))
+            return
+        if busy.where != "start":  # what it measured last may have died with it on the way
+            unsent = [m for m in journal_of(busy.run) if m.step > busy.step]
+            self._events += [Measured(busy.run.trial, busy.run.attempt, m) for m in unsent]
+        self._end(self._lost(busy, code))
 
     def _lost(self, busy: _Busy, code: int) -> Ended:
         """The end of a run whose worker is dead."""
