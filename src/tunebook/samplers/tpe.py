@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tunebook.errors import SettingError
 from tunebook.samplers._budget import level
 from tunebook.samplers._parzen import Layout, Parzen
+from tunebook.samplers._ranking import standing
 from tunebook.samplers.base import History, Sampler
 from tunebook.samplers.quasi import QuasiSampler
 from tunebook.space import Array, Space
@@ -95,7 +96,7 @@ class TPESampler(Sampler):
         many = max(1, min(MOST_GOOD, math.ceil(self.gamma * len(history)), int(sound.sum())))
         far = level(history, max(LEAST_AT_LEVEL, many))
         way = np.where(sound, np.minimum(budget, far), -1)
-        return np.lexsort((history.number, history.y, -way)), many
+        return np.lexsort((history.number, standing(history), -way)), many
 
 
 def _same(rows: Array, x: Array) -> npt.NDArray[np.bool_]:
