@@ -1,6 +1,7 @@
 """Schedulers: which trial goes how far."""
 
 from tunebook.schedulers.asha import AshaScheduler as AshaScheduler
+from tunebook.schedulers.auto import AutoScheduler as AutoScheduler
 from tunebook.schedulers.base import Plan as Plan
 from tunebook.schedulers.base import Resume as Resume
 from tunebook.schedulers.base import Scheduler as Scheduler

@@ -78,6 +78,10 @@ class Scheduler(ABC):
         """Steps that ``n`` trials take in all if none of them fails; of help when a budget is planned."""
         return n * self.steps
 
+    def why(self, trials: Sequence[Trial]) -> str:
+        """In a sentence, what is done with the trials of a round and why; empty where the name says it."""
+        return ""
+
     @final
     def loss_at(self, trial: Trial, rung: int) -> float:
         """The loss at the first measurement from step ``rung`` on (or the last there is), so that ranks compare like

@@ -7,6 +7,7 @@ from functools import partial
 
 from tunebook.errors import SettingError, nearest
 from tunebook.schedulers.asha import AshaScheduler
+from tunebook.schedulers.auto import AutoScheduler
 from tunebook.schedulers.base import Scheduler
 from tunebook.schedulers.full import FullScheduler
 from tunebook.schedulers.halving import HalvingScheduler, HyperbandScheduler
@@ -32,6 +33,7 @@ STOPS: Mapping[str, Callable[[Goal, int], Stop]] = {
     "race": RaceStop,
 }
 SCHEDULERS: Mapping[str, Callable[[Goal, int], Scheduler]] = {
+    "auto": AutoScheduler,
     "full": FullScheduler,
     "halving": HalvingScheduler,
     "hyperband": HyperbandScheduler,

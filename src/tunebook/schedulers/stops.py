@@ -5,6 +5,7 @@ They take no checkpoints, and compose: ``Combined(HalvingScheduler(...), Diverge
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from tunebook.schedulers.full import FullScheduler
 from tunebook.trial import Goal, Measurement, Status, Trial
 
 FORMS = ("average", "point")
+MOST_CURVES = 200
 
 
 class Stop(FullScheduler):
@@ -31,7 +33,7 @@ class Stop(FullScheduler):
         super().__init__(goal, steps)
         self.first = max(1, round(steps / 16)) if first is None else first
         _require("first", self.first, 1)
-        self._read: dict[int, tuple[tuple[Measurement, ...], list[float]]] = {}
+        self._read: dict[int, tuple[tuple[Measurement, ...], list[float], float]] = {}
 
     @final
     def judge(self, trial: Trial, trials: Sequence[Trial]) -> Verdict:
@@ -44,10 +46,18 @@ class Stop(FullScheduler):
 
     def losses(self, trial: Trial) -> list[float]:
         """The loss of each measurement, inf where it is not finite."""
+        return self._known_of(trial)[1]
+
+    def best(self, trial: Trial) -> float:
+        """The lowest loss so far."""
+        return self._known_of(trial)[2]
+
+    def _known_of(self, trial: Trial) -> tuple[tuple[Measurement, ...], list[float], float]:
         known = self._read.get(trial.number)
         if known is None or known[0] is not trial.curve:  # reading what did not change would only cost time
-            known = self._read[trial.number] = (trial.curve, [self._loss(m) for m in trial.curve])
-        return known[1]
+            losses = [self._loss(m) for m in trial.curve]
+            known = self._read[trial.number] = (trial.curve, losses, min(losses, default=math.inf))
+        return known
 
     def _loss(self, m: Measurement) -> float:
         return self.goal.loss(m.metrics.get(self.goal.metric, float("nan")))
@@ -73,7 +83,7 @@ class MedianStop(Stop):
         done = [t for t in trials if t.status is Status.COMPLETED]
         if len(done) < self.least:
             return False
-        return min(self.losses(trial)) > median(self._at(t, trial.step) for t in done)
+        return self.best(trial) > median(self._at(t, trial.step) for t in done)
 
     def _at(self, trial: Trial, step: int) -> float:
         """What a completed trial had at a step."""
@@ -163,7 +173,7 @@ class ForecastStop(Stop):
     of less than ``chance``.
 
     Never while fewer than ``least`` trials are complete, and never the trial that holds the best loss. The forecast is
-    that of ``schedulers.forecast``.
+    that of ``schedulers.forecast``, from the 200 trials that came furthest.
     """
 
     def __init__(self, goal: Goal, steps: int, chance: float = 0.05, least: int = 2, first: int | None = None) -> None:
@@ -176,9 +186,12 @@ class ForecastStop(Stop):
         told = [t for t in trials if t.curve and t.status is not Status.FAILED]
         if sum(t.step >= self.steps for t in told) < self.least:
             return False
-        best = min(min(self.losses(t)) for t in told)
-        if min(self.losses(trial)) <= best:
+        best = min(self.best(t) for t in told)
+        if self.best(trial) <= best:
             return False
+        if len(told) > MOST_CURVES:
+            told = [trial, *sorted((t for t in told if t.number != trial.number), key=lambda t: (-t.step, t.number))]
+            told = told[:MOST_CURVES]
         curves = Curves([([m.step for m in t.curve], self.losses(t)) for t in told], self.steps)
         which = next(i for i, t in enumerate(told) if t.number == trial.number)
         return curves.forecast(which).below(best) < self.chance
@@ -206,6 +219,9 @@ class Combined(Scheduler):
 
     def expected_steps(self, n: int) -> int:
         return self.first.expected_steps(n)
+
+    def why(self, trials: Sequence[Trial]) -> str:
+        return " ".join(filter(None, (s.why(trials) for s in (self.first, *self.stops))))
 
 
 def _require(name: str, value: object, least: int) -> int:
