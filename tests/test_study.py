@@ -289,3 +289,13 @@ def test_an_asked_study_refuses_a_space_that_does_not_go_together(tmp_path):
         pass
     with open_study(Space(a=Float(0, 2), b=Float(0, 1), c=Int(1, 3)), GOAL, folder=tmp_path / "s") as study:
         assert study.ask()[0].number == 1
+
+
+def test_the_time_of_an_asked_study_is_counted(tmp_path):
+    with open_study(SPACE, GOAL, folder=tmp_path) as study:
+        for failed in (None, "fell over"):
+            trial = study.ask()[0]
+            study.tell(trial.number, failed=failed) if failed else study.tell(trial.number, loss=1.0)
+        trials = study.trials
+    assert 0 <= trials.spent < 3600
+    assert trials.clock >= max(t.ended for t in trials.values()) > 1.7e9 and trials[1].ended >= trials[0].started

@@ -16,6 +16,7 @@ RUNS = "tunebook-runs"
 BOOK = "book.db"
 RESOLVED = "config.resolved.toml"
 STUDY = "tune"
+_REAL = 1e9  # seconds since the epoch: before that a clock is a virtual one
 JOB, PLAN, RESULT, TEST = "job", "plan", "result", "test"  # the topics of notes
 
 
@@ -73,9 +74,28 @@ class Record:
         return [] if goal is None else front(self.trials.values(), goal)
 
     @property
+    def asked(self) -> bool:
+        """Whether its owner asks for trials in a loop of their own: then no playbook ends it."""
+        return bool(self.trials.opened) and PLAN not in self.trials.notes
+
+    @property
+    def active(self) -> float | None:
+        """When something last began or ended, in seconds since the epoch; None where time was simulated."""
+        at = self.trials.clock
+        return at if at is not None and at > _REAL else None
+
+    @property
     def status(self) -> str:
-        """running, finished, or unfinished (nobody is at work on it)."""
-        return "running" if self.driver is not None else "finished" if self.finished else "unfinished"
+        """running, finished, open (its owner asks for trials), or unfinished (nobody is at work on it)."""
+        over = "finished" if self.finished else "open" if self.asked else "unfinished"
+        return over if self.driver is None else "running"
+
+    @property
+    def go_on(self) -> str:
+        """What to do to take the study up."""
+        return f"run your own loop again: open_study(..., folder={str(self.folder)!r})" if self.asked else (
+            resume_command(self.folder)
+        )
 
 
 def read_record(folder: Path | str, url: str | None = None) -> Record:

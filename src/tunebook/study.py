@@ -179,8 +179,7 @@ class Study:
             raise StudyMismatch(f"round {search.round!r} was opened with another goal", got=str(search.goal),
                                 expected=str(before.goal), fix="give the study another name")  # fmt: skip
         self._search, self._failures = search, []
-        now = self.executor.now() if self.executor else 0.0
-        self._log([Opened(search.round, search.space.as_dict(), search.goal, now, dict(search.about))])
+        self._log([Opened(search.round, search.space.as_dict(), search.goal, self._now(), dict(search.about))])
         search.sampler.tell(t for t in self.trials.values() if t.status not in _GOING and not t.context.final)
 
     def note(self, topic: str, about: Mapping[str, Any]) -> None:
@@ -230,7 +229,7 @@ class Study:
     def ask(self, n: int = 1) -> list[Trial]:
         """Up to ``n`` new trials for one's own loop; fewer when the space is exhausted. Call ``begin`` first."""
         search = self._begun()
-        events = self._fresh(search, (search.scheduler.steps,) * n, 0.0)
+        events = self._fresh(search, (search.scheduler.steps,) * n, self._now())
         self._log(events)
         return [self.trials[e.number] for e in events if isinstance(e, Created)]
 
@@ -242,20 +241,25 @@ class Study:
             raise SettingError("no such trial is open", where="tell", got=str(number),
                                expected="a trial that ask() gave and that was not ended")  # fmt: skip
         events: list[Event] = []
-        at = trial.until if step is None else step
+        at, now = trial.until if step is None else step, self._now()
         if failed is not None:
-            events.append(Ended(number, trial.attempt, Status.FAILED, Failure(FailureKind.USER_ERROR, failed)))
+            failure = Failure(FailureKind.USER_ERROR, failed)
+            events.append(Ended(number, trial.attempt, Status.FAILED, failure, now))
         else:
             m = check_measurement(Measurement(at, metrics), trial.step, search.metric or search.goal.metric)
             events.append(Measured(number, trial.attempt, m))
             if not math.isfinite(m.metrics[search.metric or search.goal.metric]):
-                events.append(Ended(number, trial.attempt, Status.FAILED, Failure(FailureKind.DIVERGED, "not finite")))
+                failure = Failure(FailureKind.DIVERGED, "not finite")
+                events.append(Ended(number, trial.attempt, Status.FAILED, failure, now))
             elif at >= trial.until:
-                events.append(Ended(number, trial.attempt, Status.COMPLETED))
+                events.append(Ended(number, trial.attempt, Status.COMPLETED, at=now))
         self._log(events)
         if self.trials[number].status.over:
             search.sampler.tell([self.trials[number]])
         return self.trials[number]
+
+    def _now(self) -> float:
+        return self.executor.now() if self.executor is not None else time.time()
 
     def _begun(self) -> Search:
         if self._search is None:

@@ -362,6 +362,11 @@ class Trials(Mapping[int, Trial]):
         """Trials of a round in the order of their numbers: a live view."""
         return _View(self, round)
 
+    @property
+    def clock(self) -> float | None:
+        """What the executor's clock showed when something last began or ended; None before."""
+        return self._clock
+
     def _tick(self, at: float) -> None:
         """Count the time since the event before as spent."""
         if self._clock is not None and at > self._clock:

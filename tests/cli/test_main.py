@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime
 
 import pytest
 from clidesk import QUICK, environment, tunebook
 from typer.testing import CliRunner
 
+from tunebook import Float, Goal, Space, open_study
 from tunebook.cli.main import app
+from tunebook.record import read_record
 
 COMMANDS = ("run", "resume", "list", "show", "best", "report", "export", "predict", "version")
 HEAVY = ("torch", "sqlalchemy", "scipy", "sklearn", "pandas", "pydantic")
@@ -210,3 +213,25 @@ def test_reading_writes_nothing(here, folder):
     for words in (("show", "work"), ("best", "work"), ("list",), ("export", "work"), ("report", "work", "-o", "-")):
         assert here(*words)[0] == 0
     assert {name: (place / name).read_bytes() for name in before} == before
+
+
+def test_a_study_that_is_asked_is_told_of_as_one(here, folder):
+    with open_study(Space(x=Float(0.0, 1.0)), Goal("loss"), folder="tunebook-runs/asked") as study:
+        for trial in study.ask(4):
+            study.tell(trial.number, loss=trial.config["x"])
+    _, out, _ = here("show", "asked")
+    assert "asked: open; 4 trials (4 completed)" in out and "not finished" not in out
+    assert "run your own loop again: open_study(" in out and "tunebook resume" not in out
+    assert here("best", "asked")[1].startswith("Not confirmed on fresh seeds. The best single value was")
+    code, _, err = here("resume", "asked")
+    assert code == 2 and "no command to run again" in err and "open_study(" in err
+    assert here("report", "asked", "--format", "md", "-o", "-")[2] == ""
+
+
+def test_last_activity_is_what_the_record_tells(here, folder, shelf):
+    row = json.loads(here("list", shelf / "tunebook-runs", "--json")[1])[0]
+    trials = read_record(shelf / "tunebook-runs" / row["study"]).trials
+    told = datetime.fromisoformat(row["active"]).timestamp()
+    os.utime(shelf / "tunebook-runs" / row["study"] / "book.db", (0, 0))
+    assert abs(told - max(t.ended for t in trials.values())) <= 1
+    assert json.loads(here("list", shelf / "tunebook-runs", "--json")[1])[0]["active"] == row["active"]

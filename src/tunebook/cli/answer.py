@@ -19,6 +19,7 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
     told: dict[str, Any] = {
         "study": record.name,
         "finished": record.finished,
+        "asked": record.asked,
         "source": "nothing succeeded",
         "config": None,
         "metric": goal.metric if goal else None,
@@ -82,6 +83,8 @@ def in_words(told: dict[str, Any]) -> str:
 def _says(told: dict[str, Any]) -> list[str]:
     metric, observed, confirmed = clean(told["metric"]), told["observed"], told["confirmed"]
     seen = f"The best single value was {metric} {cell(observed['value'])} (trial {observed['trial']})"
+    if told["asked"]:
+        return [f"Not confirmed on fresh seeds. {seen}; the best of many noisy values flatters."]
     if not told["finished"]:
         return [f"Not confirmed: the study is not finished. {seen}; the best of many noisy values flatters."]
     if confirmed is None:

@@ -10,7 +10,6 @@ from tunebook.cli.export import What, exported, save
 from tunebook.cli.find import read, studies_in
 from tunebook.cli.words import as_json, say, table, tell
 from tunebook.errors import SettingError, TunebookError, nearest
-from tunebook.record import BOOK
 from tunebook.trial import Status
 
 COLUMNS = ("study", "status", "trials", "failed", "best", "metric", "active")
@@ -42,16 +41,8 @@ def listed(folder: Path) -> dict[str, Any]:
         "failed": len(record.trials.with_status(Status.FAILED)),
         "best": best.value(goal) if best is not None and goal is not None else None,
         "metric": goal.metric if goal else None,
-        "active": _active(folder),
+        "active": None if record.active is None else f"{datetime.fromtimestamp(record.active):%Y-%m-%d %H:%M:%S}",
     }
-
-
-def _active(folder: Path) -> str | None:
-    """When something was last written to the record, if that lies in the folder."""
-    files = [p for p in (folder / BOOK, folder / f"{BOOK}-wal") if p.exists()]
-    if not files:
-        return None
-    return datetime.fromtimestamp(max(p.stat().st_mtime for p in files)).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def export(name: str, store: str | None, format: str, what: What, output: Path | None) -> int:

@@ -132,7 +132,11 @@ def resume(name: str, changes: dict[str, Any], ways: Ways) -> int:
 
 def _again(folder: Path) -> int:
     """Run the command that the record holds once more, in its folder."""
-    job = read_record(folder).trials.notes.get(JOB, {})
+    record = read_record(folder)
+    job = record.trials.notes.get(JOB, {})
+    if record.asked:
+        raise SettingError("its owner asks for this study's trials: there is no command to run again",
+                           where=str(folder), fix=record.go_on, code="STORE-079")  # fmt: skip
     if not job.get("argv"):
         raise StudyNotFound("the record does not hold the command that started the study", where=str(folder / BOOK),
                             fix="run the script again: it takes the study up", code="STORE-079")  # fmt: skip

@@ -16,7 +16,7 @@ from tunebook.cli.export import What, as_data, save
 from tunebook.cli.find import read
 from tunebook.cli.words import as_json, clean, clean_lines, colourful, say, table, tell
 from tunebook.errors import SettingError, many, nearest, times
-from tunebook.record import Record, resume_command
+from tunebook.record import Record
 from tunebook.report import Report, render_html, render_markdown, render_terminal
 from tunebook.report.base import as_data as report_data
 from tunebook.report.study import Story, study_report
@@ -93,8 +93,8 @@ def _in_words(record: Record, told: dict[str, Any]) -> str:
     lines += ["", in_words(told["best"])]
     if told["looks"]:
         lines += ["", f"The test part was looked at {times(len(told['looks']))}."]
-    if told["status"] == "unfinished":
-        lines += ["", f"to go on: {clean(resume_command(record.folder))}"]
+    if told["status"] in ("unfinished", "open"):
+        lines += ["", f"to go on: {clean(record.go_on)}"]
     return "\n".join(lines)
 
 
@@ -142,9 +142,9 @@ def report(name: str, store: str | None, format: str, output: Path | None) -> in
     story = story_in(record)
     if story is None or not record.trials:
         raise SettingError("the study has no trials to report on", where=str(record.folder),
-                           fix=resume_command(record.folder), code="STORE-078")  # fmt: skip
+                           fix=record.go_on, code="STORE-078")  # fmt: skip
     told = study_report(story)
-    if not record.finished:
+    if not record.finished and not record.asked:
         say("the study is not finished: the report tells of what is there")
     if format == "terminal" and output is None:
         render_terminal(told, Console(no_color=None if colourful(sys.stdout) else True))

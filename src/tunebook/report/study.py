@@ -84,6 +84,7 @@ class Story:
     model: Path | None = None
     parameters: Table | None = field(default=None)
     finished: bool = True
+    asked: bool = False
 
     @property
     def search(self) -> list[Trial]:
@@ -143,6 +144,8 @@ def _broken(story: Story) -> Callout | None:
 def _verdict(story: Story) -> str:
     if not story.finished and not any(math.isfinite(t.loss(story.goal)) for t in story.trials.values()):
         return f"Nothing has succeeded so far: {many(len(story.trials), 'trial')} ran."
+    if story.asked:
+        return f"Somebody's own loop asked for {many(len(story.trials), 'trial')} so far; nothing was confirmed."
     if not story.finished:
         return f"The study is not finished: this is what {many(len(story.trials), 'trial')} show so far."
     stop = story.chapters[-1].conclusion.stop
