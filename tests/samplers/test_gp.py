@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
 
-from tunebook.samplers._acquisition import Layout, Search, log_chance, log_ei
+from tunebook.samplers._acquisition import Search, log_chance, log_ei
 from tunebook.samplers._budget import level
 from tunebook.samplers._embedding import Embedding
 from tunebook.samplers._gp import Evidence, Posterior, Priors, fit, matern, posterior, squared_distances
+from tunebook.samplers._layout import Layout
 from tunebook.samplers._transforms import half_rank, likeliest_power, targets, warp, warp_slopes, yeo_johnson
 from tunebook.samplers.base import History
 from tunebook.samplers.gp import GPSampler, refit_size

@@ -27,7 +27,8 @@ from scipy.special import erfcx, log_ndtr, ndtr
 
 from tunebook.samplers._embedding import Inputs
 from tunebook.samplers._gp import Posterior
-from tunebook.space import Array, Space
+from tunebook.samplers._layout import Layout, keys
+from tunebook.space import Array
 
 Index = npt.NDArray[np.int64]
 
@@ -35,12 +36,9 @@ LOG_ROOT_2_PI = 0.5 * math.log(2.0 * math.pi)
 FAR = -1e4
 DOUBT = 0.1
 UNIFORM, LOCAL, PARENTS = 300, 300, 6
-STARTS, POLISH, CLIMBS = 5, 20, 12
+STARTS, POLISH, CLIMBS = 5, 12, 6
 LEAST, MOST = math.log(0.005), math.log(0.3)
-FINE = 16
-WHOLE = 600
 APART = 0.02
-MOST_OPTIONS = 24
 
 
 def log_ei(mean: Array, variance: Array, best: float) -> tuple[Array, Array, Array]:
@@ -50,16 +48,15 @@ def log_ei(mean: Array, variance: Array, best: float) -> tuple[Array, Array, Arr
     """
     sigma = np.sqrt(variance)
     z = (best - mean) / sigma
-    value, s = np.empty_like(z), np.empty_like(z)
-    far, low, high = z < FAR, (z >= FAR) & (z <= 0), z > 0
+    low, high = np.minimum(z, 0.0), np.maximum(z, 0.0)
+    half = -0.5 * z * z - LOG_ROOT_2_PI
+    m = math.sqrt(0.5 * math.pi) * erfcx(low * -math.sqrt(0.5))
     # 1 + z m -> 1/z^2 and s -> |z| as z -> -inf
-    value[far], s[far] = -0.5 * z[far] ** 2 - LOG_ROOT_2_PI - 2.0 * np.log(-z[far]), -z[far]
-    m = math.sqrt(0.5 * math.pi) * erfcx(-z[low] / math.sqrt(2.0))
-    rest = 1.0 + z[low] * m
-    value[low], s[low] = -0.5 * z[low] ** 2 - LOG_ROOT_2_PI + np.log(rest), m / rest
-    below = ndtr(z[high])
-    h = np.exp(-0.5 * z[high] ** 2 - LOG_ROOT_2_PI) + z[high] * below
-    value[high], s[high] = np.log(h), below / h
+    rest = np.where(low < FAR, 1.0 / np.maximum(low * low, 1.0), 1.0 + low * m)
+    below = ndtr(high)
+    h = np.exp(-0.5 * high * high - LOG_ROOT_2_PI) + high * below
+    value = np.where(z > 0, np.log(h), half + np.log(rest))
+    s = np.where(z > 0, below / h, m / rest)
     return value + np.log(sigma), -s / sigma, (1.0 - s * z) / (2.0 * variance)
 
 
@@ -73,34 +70,6 @@ def log_chance(mean: Array, variance: Array) -> tuple[Array, Array, Array]:
     value = log_ndtr(t)
     s = np.exp(-0.5 * t**2 - LOG_ROOT_2_PI - value)
     return value, -s / np.sqrt(spread), -0.5 * s * t / spread
-
-
-class Layout:
-    """What the search needs to know of a space; made once."""
-
-    def __init__(self, space: Space) -> None:
-        self.space = space
-        axes = space.axes
-        self.conditional = any(a.when for a in axes)
-        self.sizes = np.array([a.parameter.size for a in axes], dtype=np.int64)
-        self.unordered = np.array([a.parameter.unordered for a in axes], dtype=bool)
-        self.discrete: list[int] = np.flatnonzero(self.sizes).tolist()
-        self.smooth = np.flatnonzero(~self.unordered & ((self.sizes == 0) | (self.sizes > FINE)))
-        self.codes = {j: axes[j].parameter.every() for j in self.discrete if self.sizes[j] <= WHOLE}
-        self.parents = {parent for a in axes for parent, _ in a.when}
-        self.every = space.encode(space.grid()) if space.size <= WHOLE else None
-
-    def real(self, U: Array) -> Array:
-        """Latent codes (m, dim) as those of real configurations."""
-        out = np.clip(U, 0.0, 1.0)
-        for j in self.discrete:
-            out[:, j] = self.space.axes[j].parameter.snap(out[:, j])
-        return self.space.mask(out) if self.conditional else out
-
-
-def keys(X: Array) -> list[bytes]:
-    """A key for each row of codes."""
-    return [row.tobytes() for row in np.round(np.nan_to_num(X, nan=-1.0), 12)]
 
 
 @dataclass(frozen=True)
@@ -188,54 +157,30 @@ class Search:
         return value, slopes
 
     def climb(self, U: Array, taken: set[bytes]) -> tuple[Array, Array]:
-        """Latent codes (k, dim) after steps to the best neighbour on the discrete axes, as long as there is a better
-        one, and their log EI; -inf for those that are taken."""
-        U = U.copy()
-        told = self.free(U, taken)
-        going = np.arange(len(U)) if self.layout.discrete else np.arange(0)
+        """Latent codes (k, dim) after steps to the best free neighbour on the discrete axes, as long as there is a
+        better one, and their log EI; -inf for those that are taken."""
+        U, X = U.copy(), self.layout.real(U)
+        told = self.value(X)
+        told[[k in taken for k in keys(X)]] = -np.inf
+        going = np.arange(len(U) if self.layout.discrete else 0)
         for _ in range(CLIMBS):
-            around = [self.neighbours(U[i]) for i in going]
-            if not sum(map(len, around)):
+            near, row = self.layout.neighbours(U[going])
+            if not len(near):
                 break
-            value = self.free(np.concatenate(around), taken)
-            at, still = 0, []
-            for i, near in zip(going, around, strict=True):
-                k = int(np.argmax(value[at : at + len(near)])) if len(near) else 0
-                if len(near) and value[at + k] > told[i] + 1e-9:
-                    U[i], told[i] = near[k], value[at + k]
-                    still.append(i)
-                at += len(near)
+            X = self.layout.real(near)
+            value, still = self.value(X), []
+            for i, one in enumerate(going.tolist()):
+                mine = np.flatnonzero(row == i)
+                better = mine[value[mine] > told[one] + 1e-9]
+                order = better[np.argsort(-value[better], kind="stable")]
+                free = next((k for k in order.tolist() if keys(X[k : k + 1])[0] not in taken), None)
+                if free is not None:
+                    U[one], told[one] = near[free], value[free]
+                    still.append(one)
             going = np.array(still, dtype=np.int64)
             if not len(going):
                 break
         return U, told
-
-    def free(self, U: Array, taken: set[bytes]) -> Array:
-        """log EI of latent codes, -inf where they mean what is taken."""
-        X = self.layout.real(U)
-        value = self.value(X)
-        value[[k in taken for k in keys(X)]] = -np.inf
-        return value
-
-    def neighbours(self, u: Array) -> Array:
-        """Latent codes that differ in one active discrete axis: another option, or the next value on either side."""
-        layout = self.layout
-        active = ~np.isnan(layout.real(u[None])[0])
-        out = []
-        for j in layout.discrete:
-            if not active[j]:
-                continue
-            parameter, size = layout.space.axes[j].parameter, int(layout.sizes[j])
-            now = int(parameter.index(u[j : j + 1])[0])
-            if layout.unordered[j] and size <= MOST_OPTIONS:
-                others = [k for k in range(size) if k != now]
-            else:
-                others = [k for k in (now - 1, now + 1) if 0 <= k < size]
-            codes = layout.codes[j][others] if j in layout.codes else parameter.codes(parameter.nth(np.array(others)))
-            near = np.repeat(u[None], len(others), axis=0)
-            near[:, j] = codes
-            out.append(near)
-        return np.concatenate(out) if out else np.empty((0, len(u)))
 
 
 def with_slopes(

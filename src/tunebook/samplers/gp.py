@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tunebook.samplers._acquisition import PARENTS, Layout, Search, keys
+from tunebook.samplers._acquisition import PARENTS, Search
 from tunebook.samplers._embedding import Embedding
 from tunebook.samplers._gp import Posterior, Priors, fit, posterior
+from tunebook.samplers._layout import Layout, keys
 from tunebook.samplers._transforms import targets
+from tunebook.samplers._trust import due, region, step
 from tunebook.samplers.base import History, Sampler
 from tunebook.samplers.quasi import QuasiSampler
 from tunebook.space import Array, Space
@@ -26,13 +29,15 @@ Index = npt.NDArray[np.int64]
 Kind = Literal["power", "ranks", "failed"]
 
 WARP_FROM = 12
-EACH, SOMETIMES = 150, 400
+REFITS = ((400, 16), (150, 8), (48, 4), (0, 1))
+EACH = 150
 FITTED = 260
-MODELLED = 800
+MODELLED = 500
 ANCHORS = tuple(round(4 * 1.3**k) for k in range(50))
 FIRST_STEPS, STEPS = 30, 12
 KINDS: tuple[Kind, Kind] = ("power", "ranks")
 QUIET, NOISY = -9.0, -1.0
+GATE = math.log(0.05)
 KEPT_FITS, KEPT_MODELS = 64, 4
 
 
@@ -65,9 +70,12 @@ class GPSampler(Sampler):
     What fails is modelled by a process of its own: the improvement counts times the probability of success.
     Configurations that were cut short count with the loss that they are taken to end with (``History.ends``).
 
+    Where all axes are smooth and the fitted noise is at most a twentieth of the variance, one of four proposals is a
+    step of a quadratic model around the incumbent (``_trust``), and three are while such steps pay.
+
     What is proposed follows from the history alone. Hyperparameters are fitted to the first rows, in the order of
-    trials: to all up to 150, to all but the last 3 up to 400, then to 260 of all but the last 11, from where a longer
-    fit at an earlier number of rows had come. What is cached could be computed again.
+    trials: to all of up to 48, then to all but the last few (``refit_size``), 260 at most, from where a longer fit at
+    an earlier number of rows had come. What is cached could be computed again.
     """
 
     def __init__(self, space: Space, goal: Goal, seed: int = 0) -> None:
@@ -95,7 +103,9 @@ class GPSampler(Sampler):
         out: list[Array] = []
         for i in range(n):
             waiting = np.concatenate([pending, np.array(out).reshape(-1, self.space.dim)])
-            found = self._search(KINDS[(first + i) % 2], rows, labels, waiting).run(taken, rng)
+            found = self._step(rows, waiting, first + i, rng)
+            if found is None or keys(found[None])[0] in taken:
+                found = self._search(KINDS[(first + i) % 2], rows, labels, waiting).run(taken, rng)
             if found is None:
                 # every configuration that was looked at is taken: the caller goes through what is left
                 found = self._layout.real(rng.random((1, self.space.dim)))[0]
@@ -111,6 +121,19 @@ class GPSampler(Sampler):
         parents = rows.X[order][np.argsort(mean, kind="stable")[:PARENTS]]
         believed = model.scaled(self._embedding.inputs(waiting))
         return Search(self._layout, model.extended(believed, np.ones(len(waiting))), float(mean.min()), parents, labels)
+
+    def _step(self, rows: _Rows, waiting: Array, number: int, rng: np.random.Generator) -> Array | None:
+        """Codes (dim,) of a step by the local arm, if it is its turn, all axes are smooth and there is little noise."""
+        if len(self._layout.smooth) < self.space.dim:
+            return None
+        at = region(rows.X, rows.y, self._begin)
+        if not due(at, number):
+            return None
+        theta = self._theta("power", rows.at(slice(0, refit_size(len(rows)))))
+        if theta[self.space.dim + 1] - theta[self.space.dim] > GATE:
+            return None
+        found = step(rows.X, rows.y, at, waiting, rng)
+        return None if found is None else self._layout.real(found[None])[0]
 
     def _rows(self, history: History) -> tuple[_Rows, _Rows]:
         """The history as what can be modelled: losses where there are any, and labels, 1 for a failure."""
@@ -179,10 +202,10 @@ def _targets(y: Array, kind: Kind) -> Array:
 def refit_size(n: int) -> int:
     """How many of ``n`` rows the hyperparameters are fitted to.
 
-    >>> [refit_size(n) for n in (20, 149, 151, 403, 1000)]
-    [20, 149, 148, 396, 996]
+    >>> [refit_size(n) for n in (20, 49, 151, 403, 1000)]
+    [20, 48, 144, 400, 992]
     """
-    return n if n < EACH else n - n % 4 if n < SOMETIMES else n - n % 12
+    return n - n % next(step for least, step in REFITS if n >= least)
 
 
 def _some(rows: _Rows, most: int) -> Index:
