@@ -75,6 +75,12 @@ def test_what_is_reported_goes_before_what_is_known_of_itself() -> None:
     assert trial(0, {"loss": 1.0}, seconds=3.0).losses(goal) == (1.0, 3.0)
 
 
+def test_what_nobody_measured_is_not_nought() -> None:
+    told = Trial(0, "r", {}, status=Status.COMPLETED, until=1, curve=(Measurement(1, {"loss": 1.0}),))
+    goal = Goal("loss", also=[Goal("seconds")], limits=[Limit("memory", most=500)])
+    assert told.missing(goal) == ["seconds", "memory"] and told.loss(goal) == math.inf
+
+
 def test_metrics_that_are_missing_are_named() -> None:
     told = trial(0, {"accuracy": 0.5})
     assert told.missing(SEVERAL) == ["f1", "recall"]

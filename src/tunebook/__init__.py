@@ -18,6 +18,7 @@ from tunebook.space import Space as Space
 from tunebook.space import branch as branch
 from tunebook.trial import Context as Context
 from tunebook.trial import Goal as Goal
+from tunebook.trial import Limit as Limit
 from tunebook.trial import Measurement as Measurement
 from tunebook.trial import Trial as Trial
 
@@ -49,6 +50,7 @@ __all__ = [
     "Float",
     "Goal",
     "Int",
+    "Limit",
     "Measurement",
     "Result",
     "Run",

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tunebook.errors import FailingStudy, SettingError, StudyMismatch
+from tunebook.errors import FailingStudy, ObjectiveError, SettingError, StudyMismatch
 from tunebook.executors.base import Executor
 from tunebook.faults import point
 from tunebook.measurement import check_measurement
@@ -51,6 +51,7 @@ from tunebook.trial import (
     Trials,
     apply,
     config_key,
+    front,
 )
 
 MOST_LOSSES = 3
@@ -247,6 +248,9 @@ class Study:
             events.append(Ended(number, trial.attempt, Status.FAILED, failure, now))
         else:
             m = check_measurement(Measurement(at, metrics), trial.step, search.metric or search.goal.metric)
+            if at >= trial.until and (lacking := _lacking(replace(trial, curve=(*trial.curve, m)), search)):
+                raise ObjectiveError(lacking, where=f"tell({number}, ...)", fix="tell all metrics at one step",
+                                     code="OBJECTIVE-049")  # fmt: skip
             events.append(Measured(number, trial.attempt, m))
             if not math.isfinite(m.metrics[search.metric or search.goal.metric]):
                 failure = Failure(FailureKind.DIVERGED, "not finite")
@@ -257,6 +261,15 @@ class Study:
         if self.trials[number].status.over:
             search.sampler.tell([self.trials[number]])
         return self.trials[number]
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that no other beats in all of the goals, within the limits, the best by the first goal first.
+
+        With one goal that is the best trial. Single values: some may have been lucky.
+        """
+        opened = list(self.trials.opened.values())
+        return front(self.trials.values(), opened[-1].goal) if opened else []
 
     def _now(self) -> float:
         return self.executor.now() if self.executor is not None else time.time()
@@ -307,6 +320,12 @@ class Study:
         finally:
             for s, old in before.items():
                 signal.signal(s, old)
+
+
+def _lacking(trial: Trial, search: Search) -> str:
+    """What a trial did not report of what the goal is about, in words; empty where nothing is missing."""
+    missing = [] if trial.context.final else trial.missing(search.goal)
+    return f"the goal is also about {', '.join(map(repr, missing))}, which was not reported" if missing else ""
 
 
 class _Loop:
@@ -443,6 +462,8 @@ class _Loop:
             if self.losses[trial.number] <= MOST_LOSSES:
                 return Launched(trial.number, trial.attempt + 1, trial.until, now, event.failure.message)
         status, note = event.status, event.note
+        if event.failure is None and (lacking := _lacking(trial, self.search)):
+            return replace(event, status=Status.FAILED, failure=Failure(FailureKind.USER_ERROR, lacking), at=now)
         if event.failure is None and trial.number in self.stopping:
             status, note = Status.STOPPED, STOPPED
         elif event.status is Status.COMPLETED:

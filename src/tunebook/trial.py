@@ -181,6 +181,11 @@ class Trial:
         further = (g.loss(self._told(m, g.metric)) for g in goal.also)
         return (goal.loss(m.metrics[goal.metric]), *further)
 
+    def values(self, goal: Goal) -> dict[str, float]:
+        """The metrics of all goals at the measurement that counts; NaN where one was not measured."""
+        m = self.scored(goal)
+        return {name: math.nan if m is None else self._told(m, name) for name in goal.metrics}
+
     def excess(self, goal: Goal, upto: int | None = None) -> tuple[float, ...]:
         """How far the trial is beyond each limit, 0 or less within it; inf where that was not measured."""
         m = self.scored(goal, upto)
@@ -190,14 +195,15 @@ class Trial:
         """The metrics of further goals and of limits that the measurement that counts does not have."""
         m = self.scored(goal)
         wanted = (*goal.metrics[1:], *(x.metric for x in goal.limits))
-        return [] if m is None else [name for name in wanted if name not in m.metrics and name not in _OF_ITSELF]
+        return [] if m is None else [n for n in wanted if n not in m.metrics and math.isnan(self._told(m, n))]
 
     def _told(self, m: Measurement, metric: str) -> float:
         """A metric at one of the trial's measurements, or what is known of the run without being reported."""
         told = m.metrics.get(metric)
         if told is None:
             before = [x for x in self.curve if x.step <= m.step] if metric in _OF_ITSELF else []
-            told = _OF_ITSELF[metric](before) if before else math.nan
+            # nought is what nobody measured
+            told = (_OF_ITSELF[metric](before) if before else 0.0) or math.nan
         return told
 
 

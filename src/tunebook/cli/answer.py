@@ -31,6 +31,13 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
         return told
     told["observed"] = {"trial": best.number, "value": best.value(goal), "config": dict(best.config)}
     told |= {"source": "best observed", "config": dict(best.config)}
+    if goal.also or goal.limits:
+        told["goals"] = {g.metric: str(g.direction) for g in goal.goals}
+        told["limits"] = [str(limit) for limit in goal.limits]
+    if goal.also:
+        told["front"] = [
+            {"trial": t.number, "values": t.values(goal), "config": dict(t.config)} for t in record.front
+        ]
     if story is not None and record.finished:
         kept = "default" if story.base.config == story.base.baseline else "best observed"
         told |= {"source": "confirmed" if story.base.adopted else kept, "config": dict(story.base.config)}
@@ -71,6 +78,14 @@ def in_words(told: dict[str, Any]) -> str:
     if told["config"] is None:
         return f"{clean(told['study'])}: no trial has succeeded yet"
     lines = [*_says(told), "", table(("hyperparameter", "value"), told["config"].items())]
+    if told.get("limits"):
+        lines += ["", f"within the limits {', '.join(map(clean, told['limits']))}"]
+    if told.get("front"):
+        goals = told["goals"]
+        heads = ("trial", *(f"{clean(m)} ({direction})" for m, direction in goals.items()))
+        rows = [(t["trial"], *(t["values"][m] for m in goals)) for t in told["front"]]
+        lines += ["", "No trial beats one of these in all goals; what is told above is the best by the first:"]
+        lines += [table(heads, rows), "a trial's configuration: tunebook show STUDY --trial N"]
     test = told.get("test")
     if test:
         heads, rows = ("test part", "value", "low", "high"), [(k, *v.values()) for k, v in test.items()]

@@ -14,7 +14,7 @@ from tunebook.analysis.curves import band, best_so_far, curves, top
 from tunebook.analysis.importance import importance, needed
 from tunebook.diagnose.base import Finding, Severity
 from tunebook.errors import many, times
-from tunebook.playbook.base import Base, Chapter
+from tunebook.playbook.base import Base, Chapter, tell_config
 from tunebook.report.base import (
     Axis,
     Bar,
@@ -44,7 +44,7 @@ from tunebook.report.base import (
     text,
 )
 from tunebook.space import Choice, Float, Int, Parameter, Space, Value
-from tunebook.trial import Goal, Status, Trial, Trials
+from tunebook.trial import Goal, Status, Trial, Trials, front
 
 FEWEST = 3
 SHOWN_CURVES = 5
@@ -107,7 +107,7 @@ class Story:
 
 def study_report(story: Story) -> Report:
     """The whole report: summary, decisions, figures, the configuration, and how to do it again."""
-    parts = (_summary, _final, _decisions, _failures, _figures, _record)
+    parts = (_summary, _final, _front, _decisions, _failures, _figures, _record)
     blocks: list[Block] = [block for part in parts for block in part(story)]
     direction = "higher" if story.goal.sign < 0 else "lower"
     ran = f"{many(len(story.trials), 'trial')}, {_time(story.trials.spent)} of work"
@@ -211,6 +211,33 @@ def _final(story: Story) -> Iterable[Block]:
         )
     if story.look is not None:
         yield from _look(story.look)
+
+
+def _front(story: Story) -> Iterable[Block]:
+    """The trials that no other beats, where there are several goals."""
+    goal = story.goal
+    told = front(story.search, goal) if goal.also else []
+    if not told:
+        return
+    yield Heading("The front")
+    first, second = goal.goals[:2]
+    better = "; ".join(f"{g.metric}: {'higher' if g.sign < 0 else 'lower'} is better" for g in goal.goals)
+    limits = f" Limits: {', '.join(map(str, goal.limits))}." if goal.limits else ""
+    yield text(f"No trial beats one of these in all goals ({better}). The playbook decides by {first.metric}.{limits}")
+    everyone = [t for t in story.search if all(map(math.isfinite, t.losses(goal)))]
+    groups = (("beaten", [t for t in everyone if t not in told], "ring"), ("on the front", told, "circle"))
+    points = [_front_points(goal, label, trials, marker) for label, trials, marker in groups]  # type: ignore[arg-type]
+    yield Scatter(f"{first.metric} and {second.metric}", Axis(first.metric), Axis(second.metric),
+                  [q for q in points if q.x], shade="trial")  # fmt: skip
+    columns = (Column("trial", "number"), *(Column(g.metric, "number") for g in goal.goals), Column("configuration"))
+    rows: list[list[float | str]] = [[t.number, *t.values(goal).values(), tell_config(t.config)] for t in told]
+    yield Table(columns, rows, note="Single values: some may have been lucky.")
+
+
+def _front_points(goal: Goal, label: str, trials: Sequence[Trial], marker: Marker) -> Points:
+    x, y, *_ = zip(*(t.values(goal).values() for t in trials), strict=True) if trials else ((), ())
+    numbers = [t.number for t in trials]
+    return Points(label, x, y, [f"trial {n}" for n in numbers], numbers, marker)
 
 
 def _shown(value: Value) -> str:
