@@ -59,7 +59,9 @@ class Run:
     """One attempt to bring a trial to step ``until``.
 
     ``folder`` is the trial's own and outlives attempts: checkpoints go there and are looked for there. ``seed`` is
-    what all randomness of the run comes from. ``metric`` is the one optimised.
+    what all randomness of the run comes from. ``metric`` is the one optimised. A trial that goes on from another one
+    finds a copy of that one's files in its folder; ``parent`` says under which configuration and context they were
+    written, and the steps up to ``start`` are not its own.
     """
 
     trial: int
@@ -70,6 +72,8 @@ class Run:
     context: Context = field(default_factory=Context)
     attempt: int = 1
     metric: str = "value"
+    parent: tuple[Config, Context] | None = None
+    start: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", Hyperparameters(self.config))

@@ -28,7 +28,7 @@ from tunebook.faults import point
 from tunebook.measurement import check_measurement
 from tunebook.objective import Run
 from tunebook.samplers.base import Sampler
-from tunebook.schedulers.base import Scheduler, Verdict
+from tunebook.schedulers.base import Copy, Scheduler, Verdict
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
 from tunebook.trial import (
@@ -279,9 +279,9 @@ class Study:
             raise SettingError("no round is open", fix="study.begin(search) first")
         return self._search
 
-    def _fresh(self, search: Search, targets: Sequence[int], now: float) -> list[Event]:
+    def _fresh(self, search: Search, targets: Sequence[int], now: float, after: int = 0) -> list[Event]:
         """Created and Launched of new trials as one batch: apart, a kill between them leaves a trial with no target."""
-        first = self.trials.next_number
+        first = self.trials.next_number + after
         if search.runs:
             pairs = self._missing(search)[: len(targets)]
         else:
@@ -293,6 +293,25 @@ class Study:
             events.append(Created(first + i, search.round, config, context))
             events.append(Launched(first + i, 1, until, now))
         return events
+
+    def _copied(self, search: Search, copies: Sequence[Copy], now: float) -> list[Event]:
+        """Created and Launched of trials that go on from others, whose files are there when it is logged.
+
+        A trial is only copied from what it has on disk. Raises CheckpointError where that is nothing.
+        """
+        events: list[Event] = []
+        for number, copy in enumerate(copies, self.trials.next_number):
+            parent = self.trials[copy.parent]
+            if self.executor is not None:
+                self.executor.copy(self.trial_folder(parent.number), self.trial_folder(number))
+            config = copy.config if copy.config is not None else search.sampler.explore(parent.config, number)
+            events.append(Created(number, search.round, config, self.context(number), parent.number, parent.step))
+            events.append(Launched(number, 1, copy.until, now))
+        return events
+
+    def trial_folder(self, number: int) -> Path:
+        """Where a trial's runs write."""
+        return self.folder / "trials" / str(number)
 
     def _missing(self, search: Search) -> list[tuple[Config, Context]]:
         """Listed runs that the round does not have: it may have others, from when its study had a smaller budget."""
@@ -399,9 +418,10 @@ class _Loop:
         plan = self.search.scheduler.plan(self.round, free, left)
         now = self._now()
         trials = self.study.trials
+        copies = self.study._copied(self.search, plan.copies, now)
         events: list[Event] = [Launched(r.trial, trials[r.trial].attempt + 1, r.until, now) for r in plan.resume]
-        fresh = self.study._fresh(self.search, plan.fresh, now) if plan.fresh else []
-        self._launch([*events, *fresh])
+        fresh = self.study._fresh(self.search, plan.fresh, now, len(plan.copies)) if plan.fresh else []
+        self._launch([*copies, *events, *fresh])
         if len(fresh) < 2 * len(plan.fresh):
             self.exhausted = True
             if not self.running:
@@ -416,9 +436,10 @@ class _Loop:
                 point()
 
     def _as_run(self, trial: Trial) -> Run:
-        folder = self.study.folder / "trials" / str(trial.number)
-        return Run(trial.number, trial.config, trial.until, folder, trial.context.seed, trial.context, trial.attempt,
-                   self.search.metric or self.search.goal.metric)  # fmt: skip
+        parent = None if trial.parent is None else self.study.trials[trial.parent]
+        return Run(trial.number, trial.config, trial.until, self.study.trial_folder(trial.number), trial.context.seed,
+                   trial.context, trial.attempt, self.search.metric or self.search.goal.metric,
+                   None if parent is None else (parent.config, parent.context), trial.start)  # fmt: skip
 
     def _take_in(self, events: Sequence[Event]) -> bool:
         """Fold what came, judge what measured, then log the batch and act on what ended; whether something ended."""

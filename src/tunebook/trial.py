@@ -119,7 +119,10 @@ class Context:
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration under one context, as far as it has come. ``curve`` is in the order of steps."""
+    """One configuration under one context, as far as it has come. ``curve`` is in the order of steps.
+
+    A trial with a ``parent`` went on from a copy of what that had at step ``start``; its curve begins after it.
+    """
 
     number: int
     round: str
@@ -131,14 +134,15 @@ class Trial:
     curve: tuple[Measurement, ...] = ()
     failure: Failure | None = None
     parent: int | None = None
+    start: int = 0
     started: float = 0.0
     ended: float = 0.0
     note: str = ""
 
     @property
     def step(self) -> int:
-        """The last step that was measured; 0 before the first."""
-        return self.curve[-1].step if self.curve else 0
+        """The last step that was measured; before the first, the one it started from (0 unless it has a parent)."""
+        return self.curve[-1].step if self.curve else self.start
 
     @property
     def seconds(self) -> float:
@@ -241,13 +245,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A trial exists."""
+    """A trial exists: a new one, or one that begins with what trial ``parent`` had at step ``start``."""
 
     number: int
     round: str
     config: Config
     context: Context = field(default_factory=Context)
     parent: int | None = None
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,7 +412,7 @@ class Trials(Mapping[int, Trial]):
             trial = self._trials.get(event.number)
             if trial is None or trial.status is not _RUNNING or trial.attempt != event.attempt:
                 return False
-            return isinstance(event, Ended) or not trial.curve or event.measurement.step > trial.curve[-1].step
+            return isinstance(event, Ended) or event.measurement.step > trial.step
         return True
 
     def _put(self, trial: Trial) -> None:
@@ -452,7 +457,7 @@ def _created(trials: Trials, event: Created) -> None:
     if event.number != trials.next_number:
         raise _contradiction(event.number, "is created", f"number {event.number}", f"number {trials.next_number}")
     of = {"number": event.number, "round": event.round, "config": event.config, "context": event.context}
-    trials._put(_changed(_BLANK, {**of, "parent": event.parent}))
+    trials._put(_changed(_BLANK, {**of, "parent": event.parent, "start": event.start}))
 
 
 def _launched(trials: Trials, event: Launched) -> None:

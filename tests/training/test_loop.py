@@ -1,6 +1,7 @@
 """The loop against a plain one, and against itself when it is interrupted."""
 
 import math
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tunebook.errors import SettingError
+from tunebook.errors import CheckpointError, SettingError
 from tunebook.objective import EarlyStop, Run, play
 from tunebook.space import Config
 from tunebook.training import Checkpoints, Part, Task, classification, regression, train
@@ -318,3 +319,27 @@ def test_what_cannot_be_is_named(tmp_path: Path) -> None:
         replace(task(), goal=Goal("rmse"))
     with pytest.raises(SettingError, match="epochs"):
         task(epochs=0)
+
+
+def test_a_copy_goes_on_from_its_parents_checkpoint(tmp_path: Path) -> None:
+    """Epochs 4 to 6 on a copy of another trial's folder, with its seed, are those of that trial, weights and all; with
+    another learning rate they are not, and what is before epoch 4 is the parent's."""
+    context, plain = Context(seed=9), {**EVERYTHING, "schedule": "constant"}
+
+    def run(folder: str, until: int, config: Config = plain, copied: bool = False, seed: int = 9) -> Run:
+        told = Run(0, config, until, tmp_path / folder, seed, Context(seed=seed))
+        return replace(told, parent=(plain, context), start=3) if copied else told
+
+    whole = list(train(task(), run("whole", 6)))
+    list(train(task(), run("parent", 3)))
+    for child in ("same", "faster", "none"):
+        shutil.copytree(tmp_path / ("parent" if child != "none" else "whole"), tmp_path / child)
+    same = list(train(task(), run("same", 6, copied=True)))
+    assert [m.metrics for m in same] == [m.metrics for m in whole]
+    faster = list(train(task(), run("faster", 6, {**plain, "optimizer.sgd.lr": 0.2}, copied=True, seed=4)))
+    assert [m.metrics for m in faster[:3]] == [m.metrics for m in whole[:3]]
+    assert faster[3].metrics != whole[3].metrics
+    again = list(train(task(), run("faster", 6, {**plain, "optimizer.sgd.lr": 0.2}, copied=True, seed=4)))
+    assert [m.metrics for m in again] == [m.metrics for m in faster]  # its own checkpoint by now
+    with pytest.raises(CheckpointError, match="one of step 6"):
+        list(train(task(), run("none", 6, {**plain, "optimizer.sgd.lr": 0.2}, copied=True, seed=4)))

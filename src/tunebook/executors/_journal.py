@@ -15,10 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tunebook.executors._common import Meter
+from tunebook.executors.base import OWN_FILES
 from tunebook.objective import Run, failure_of
 from tunebook.trial import Ended, Event, Measured, Measurement, Status
 
-NAME = "measured.jsonl"
+NAME = OWN_FILES[1]
 
 
 def journalled(events: Iterator[Event], run: Run) -> Iterator[Event]:

@@ -13,12 +13,14 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from tunebook.executors.base import OWN_FILES
+
 READY = ("ready",)
 BEGAN = ("began",)
 BROKEN = "broken"
 ENDED = "ended"
 STOP = "stop"
-LOG = "log.txt"
+LOG = OWN_FILES[0]
 _LENGTH = struct.Struct("<I")
 
 

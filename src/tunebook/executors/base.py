@@ -8,12 +8,18 @@ one Ended, whatever happens to it; no process is left behind after ``close``.
 
 from __future__ import annotations
 
+import os
+import shutil
 from abc import ABC, abstractmethod
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tunebook.errors import CheckpointError
 from tunebook.objective import Objective, Run
 from tunebook.trial import Event
+
+OWN_FILES = ("log.txt", "measured.jsonl")
 
 
 class Executor(ABC):
@@ -29,6 +35,23 @@ class Executor(ABC):
     @abstractmethod
     def poll(self, timeout: float = 1.0) -> list[Event]:
         """Events since the last call, in order for each run; waits up to ``timeout`` seconds for the first."""
+
+    def copy(self, parent: Path, child: Path) -> None:
+        """Give a trial that has not begun the files of another one, which rests, but not what executors write.
+
+        They are copied under another name first, so that a folder that is there is whole; one that is there already is
+        replaced. Raises CheckpointError if the other trial has written none.
+        """
+        if not parent.is_dir() or not set(os.listdir(parent)) - set(OWN_FILES):
+            raise CheckpointError("a trial is to go on from another one that has written no checkpoint",
+                                  where=str(parent), got="no file",
+                                  expected="what the other trial's run saved in run.folder",
+                                  fix="save a checkpoint after each report, or take another scheduler")  # fmt: skip
+        half = child.with_name(f".{child.name}.copy")
+        for old in (half, child):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(parent, half, ignore=shutil.ignore_patterns(*OWN_FILES, ".*"))
+        half.replace(child)
 
     @abstractmethod
     def stop(self, trial: int) -> None:

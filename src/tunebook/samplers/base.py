@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tunebook.samplers._partial import carried, levels
-from tunebook.space import Array, Config, Space
+from tunebook.space import Array, Config, Float, Space, Value
 from tunebook.trial import Goal, Status, Trial, config_key
 
 REDRAWS = 64
+EXPLORED = 1711
+RESAMPLED, FACTORS = 0.25, (0.8, 1.2)
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,29 @@ class Sampler(ABC):
 
         ``first`` is the number of the first new trial, ``pending`` (q, dim) the codes of what is running.
         """
+
+    def explore(self, config: Config, number: int) -> Config:
+        """The configuration of trial ``number``, which goes on from a trial with ``config``: numbers that can change
+        while a training runs (real ones) are multiplied by 0.8 or 1.2, or drawn anew with a chance of 1 in 4.
+
+        M. Jaderberg et al., "Population based training of neural networks", arXiv 1711.09846, section 4.1.
+        """
+        rng = np.random.default_rng([self.seed, number, EXPLORED])
+        units = self.space.encode([config])[0]
+        changed: dict[str, Value] = dict(config)
+        drawn = self.space.decode(np.where(np.isnan(units), np.nan, rng.random(self.space.dim))[None])[0]
+        for name in self.mutable(config):
+            p = self.space.parameters[name]
+            assert isinstance(p, Float)
+            if rng.random() < RESAMPLED:
+                changed[name] = drawn.get(name, config[name])
+            else:
+                changed[name] = min(max(float(config[name] or 0.0) * rng.choice(FACTORS), p.low), p.high)
+        return changed
+
+    def mutable(self, config: Config) -> list[str]:
+        """What of a configuration may change while a training runs: its real numbers."""
+        return [n for n, p in self.space.parameters.items() if isinstance(p, Float) and n in config]
 
     def _distinct(self, configs: Sequence[Config], taken: set[str], first: int) -> list[Config]:
         """The configurations with repetitions replaced by random ones, as long as there are any that are new.

@@ -2,6 +2,7 @@
 
 from tunebook.schedulers.asha import AshaScheduler as AshaScheduler
 from tunebook.schedulers.auto import AutoScheduler as AutoScheduler
+from tunebook.schedulers.base import Copy as Copy
 from tunebook.schedulers.base import Plan as Plan
 from tunebook.schedulers.base import Resume as Resume
 from tunebook.schedulers.base import Scheduler as Scheduler
@@ -13,6 +14,12 @@ from tunebook.schedulers.halving import HalvingScheduler as HalvingScheduler
 from tunebook.schedulers.halving import HyperbandScheduler as HyperbandScheduler
 from tunebook.schedulers.named import SCHEDULERS as SCHEDULERS
 from tunebook.schedulers.named import scheduler_named as scheduler_named
+from tunebook.schedulers.population import PopulationScheduler as PopulationScheduler
+from tunebook.schedulers.population import ReplayScheduler as ReplayScheduler
+from tunebook.schedulers.population import Stretch as Stretch
+from tunebook.schedulers.population import load_schedule as load_schedule
+from tunebook.schedulers.population import save_schedule as save_schedule
+from tunebook.schedulers.population import schedule_of as schedule_of
 from tunebook.schedulers.stops import Combined as Combined
 from tunebook.schedulers.stops import DivergenceStop as DivergenceStop
 from tunebook.schedulers.stops import ForecastStop as ForecastStop

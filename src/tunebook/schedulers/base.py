@@ -19,6 +19,7 @@ from operator import itemgetter
 from typing import final
 
 from tunebook.errors import SettingError
+from tunebook.space import Config
 from tunebook.trial import Goal, Measurement, Status, Trial
 
 
@@ -38,11 +39,25 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """Begin a new trial from a copy of what paused trial ``parent`` has at its last step, and let it go to ``until``.
+
+    Its configuration is what the sampler's ``explore`` makes of the parent's, unless it is given.
+    """
+
+    parent: int
+    until: int
+    config: Config | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What to launch now: paused trials to resume, and for each new trial its first target step."""
+    """What to launch now: paused trials to resume, for each new trial its first target step, and new trials that go on
+    from a paused one. Copies are made before anything is resumed; they count as new trials of the budget."""
 
     resume: tuple[Resume, ...] = ()
     fresh: tuple[int, ...] = ()
+    copies: tuple[Copy, ...] = ()
 
 
 class Scheduler(ABC):

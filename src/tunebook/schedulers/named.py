@@ -11,6 +11,7 @@ from tunebook.schedulers.auto import AutoScheduler
 from tunebook.schedulers.base import Scheduler
 from tunebook.schedulers.full import FullScheduler
 from tunebook.schedulers.halving import HalvingScheduler, HyperbandScheduler
+from tunebook.schedulers.population import PopulationScheduler
 from tunebook.schedulers.race import RaceStop
 from tunebook.schedulers.stops import (
     Combined,
@@ -39,6 +40,7 @@ SCHEDULERS: Mapping[str, Callable[[Goal, int], Scheduler]] = {
     "hyperband": HyperbandScheduler,
     "asha": AshaScheduler,
     "asha-stopping": partial(AshaScheduler, form="stopping"),
+    "population": PopulationScheduler,
     **STOPS,
 }
 

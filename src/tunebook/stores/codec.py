@@ -84,7 +84,9 @@ def _measured(e: Measured) -> list[Any]:
 
 _ROWS: Final[Mapping[type, Callable[[Any], list[Any]]]] = {
     Opened: lambda e: ["opened", e.round, e.space, _goal(e.goal), e.at, e.about],
-    Created: lambda e: _trim(["created", e.number, e.round, e.config, _context(e.context), e.parent], ([], None)),
+    Created: lambda e: _trim(
+        ["created", e.number, e.round, e.config, _context(e.context), e.parent, e.start], ([], None, 0)
+    ),
     Launched: lambda e: _trim(["launched", e.number, e.attempt, e.until, e.at, e.why], (0.0, "")),
     Measured: _measured,
     Ended: lambda e: _trim(
@@ -135,9 +137,11 @@ class _Makers(dict[str, Callable[..., Event]]):
         limits = [Limit(*x) for x in more[1]] if len(more) > 1 else []
         return Opened(round, space, Goal(metric, Direction(direction), pick, also, limits), at, about)
 
-    def created(self, number: int, round: str, config: Any, context: Any = None, parent: Any = None) -> Event:
+    def created(
+        self, number: int, round: str, config: Any, context: Any = None, parent: Any = None, start: int = 0
+    ) -> Event:
         told = Context(*context) if context else self.plain_context
-        return Created(number, self.same.setdefault(round, round), config, told, parent)
+        return Created(number, self.same.setdefault(round, round), config, told, parent, start)
 
     def measured(
         self, number: int, attempt: int, step: int, metrics: Any, seconds: float = 0.0, memory: float = 0.0

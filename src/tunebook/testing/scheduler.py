@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tunebook.schedulers.base import Plan, Scheduler, Verdict
+from tunebook.schedulers.base import Copy, Plan, Scheduler, Verdict
 from tunebook.trial import (
     Created,
     Direction,
@@ -50,7 +50,7 @@ def check_scheduler(make: Make) -> None:
     ``tunebook.schedulers.base``.
 
     Rounds are simulated with trials that arrive in any order, fail, end early by themselves or are interrupted, on 1 to
-    16 slots: the round must end, use the budget of new trials exactly, resume only what is paused and never beyond
+    16 slots: the round must end, use the budget of new trials exactly, resume and copy only what is paused and never beyond
     ``steps``, bring a trial to the end (unless all failed), promote the better ones, and plan the same for the same
     trials, whatever the scheduler was asked before.
     """
@@ -134,10 +134,13 @@ class _Round:
 
     def launch(self, plan: Plan, budget: int) -> None:
         running = self.state.with_status(Status.RUNNING)
-        many = len(plan.resume) + len(plan.fresh)
+        new = len(plan.fresh) + len(plan.copies)
+        many = len(plan.resume) + new
         free, left = self.case.capacity - len(running), budget - len(self.trials)
         self.require(many <= free, f"{many} launches are planned on {free} free slots")
-        self.require(len(plan.fresh) <= left, f"{len(plan.fresh)} new trials are planned, the budget allows {left}")
+        self.require(new <= left, f"{new} new trials are planned, the budget allows {left}")
+        for copy in plan.copies:
+            self.copy(copy)
         for resume in plan.resume:
             self.require(resume.trial in self.state, f"trial {resume.trial} is resumed, which does not exist")
             trial, name = self.state[resume.trial], f"trial {resume.trial}"
@@ -150,6 +153,17 @@ class _Round:
             self.require(1 <= until <= self.case.steps, f"a new trial is to run to {until} of {self.case.steps} steps")
             number = self.state.next_number
             apply(self.state, [Created(number, "round", {"x": number}), Launched(number, 1, until)])
+
+    def copy(self, copy: Copy) -> None:
+        self.require(copy.parent in self.state, f"trial {copy.parent} is copied, which does not exist")
+        parent, name = self.state[copy.parent], f"trial {copy.parent}"
+        self.require(parent.status is Status.PAUSED, f"{name} is copied though it is {parent.status}, not paused")
+        self.require(bool(parent.curve), f"{name} is copied before it has measured anything")
+        sound = parent.step < copy.until <= self.case.steps
+        self.require(sound, f"a copy of {name}, which stands at {parent.step}, is to run to {copy.until}")
+        number = self.state.next_number
+        created = Created(number, "round", {"x": number}, parent=parent.number, start=parent.step)
+        apply(self.state, [created, Launched(number, 1, copy.until)])
 
     def advance(self, number: int) -> bool:
         """Take a running trial one measurement further; whether it ended."""
@@ -177,6 +191,9 @@ class _Round:
         return True
 
     def quality(self, number: int) -> float:
+        parent = self.state[number].parent
+        if parent is not None:
+            return self.quality(parent)
         return float(np.random.default_rng([self.case.seed, 2, number]).random())
 
     def judged_so(self, trial: Trial) -> Verdict:
@@ -200,7 +217,8 @@ class _Round:
         self.require(bool(ends) or not sound or bool(excused), "no trial was brought to the last step")
         gentle = not (self.case.fails or self.case.stops or self.case.pauses)
         if gentle and self.case.capacity == 1:
-            self.check_merit([t for t in self.trials if t.step >= self.case.steps], self.trials)
+            founders = [t for t in self.trials if t.parent is None]
+            self.check_merit([t for t in self.trials if t.step >= self.case.steps], founders)
 
     def check_merit(self, done: Sequence[Trial], everyone: Sequence[Trial]) -> None:
         """Where curves do not cross, those who were let go on to the end are no worse than all are on average."""

@@ -110,7 +110,8 @@ def _json(rng: random.Random, depth: int = 2) -> dict[str, Any]:
 def _created(rng: random.Random) -> Event:
     context = Context(rng.getrandbits(32), rng.randrange(3), rng.choice((1.0, 0.1)), rng.random() < 0.2)
     told = rng.choice((Context(), context))
-    return Created(rng.randrange(10**6), rng.choice(TEXTS), _config(rng), told, rng.choice((None, 0, 7)))
+    parent, start = rng.choice(((None, 0), (0, 1), (7, 30)))
+    return Created(rng.randrange(10**6), rng.choice(TEXTS), _config(rng), told, parent, start)
 
 
 def _measured(rng: random.Random) -> Event:

@@ -12,16 +12,16 @@ import math
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from tunebook.errors import SettingError
+from tunebook.errors import CheckpointError, SettingError
 from tunebook.objective import EarlyStop, Run
 from tunebook.sealed import digest
-from tunebook.training.checkpoint import Checkpoints
+from tunebook.training.checkpoint import Checkpoint, Checkpoints
 from tunebook.training.evaluate import channels_last, fast_layout, measure
 from tunebook.training.optimizers import clip, optimizer_of
 from tunebook.training.schedules import schedule_of
@@ -38,7 +38,8 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
 
     Yields after each epoch the metrics of the validation part under their names and those of the training part as
     ``train_<name>``, both without dropout. Measurements that the checkpoint holds are yielded again first: whether the
-    study has them already, the study knows. Returns EarlyStop when the goal has not improved for ``task.patience``
+    study has them already, the study knows. A trial that goes on from another one has that one's weights, optimizer and
+    curve up to there. Returns EarlyStop when the goal has not improved for ``task.patience``
     epochs. Outputs that are not finite make all metrics NaN.
     """
     config, until = run.config, _target(task, run)
@@ -51,7 +52,8 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
     schedule = schedule_of(config, task.epochs * batches)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     checkpoints = Checkpoints(run.folder, identity_of(task, run))
-    state = restored(checkpoints.latest(shapes_of(model)), model, optimizer)
+    found = checkpoints.latest(shapes_of(model)) or _inherited(task, run, shapes_of(model))
+    state = restored(found, model, optimizer)
 
     yield from state.history[:until]
     for epoch in range(len(state.history) + 1, until + 1):
@@ -104,6 +106,23 @@ def identity_of(task: Task, run: Run) -> str:
         "data": task.fingerprint or [len(task.train), len(task.valid) if task.valid else 0],
     }
     return digest(json.dumps(told, sort_keys=True).encode())
+
+
+def _inherited(task: Task, run: Run, shapes: dict[str, tuple[int, ...]]) -> Checkpoint | None:
+    """What the run goes on from: the checkpoint of the trial that it is a copy of. Raises CheckpointError."""
+    if run.parent is None:
+        return None
+    config, context = run.parent
+    theirs = identity_of(task, replace(run, config=config, context=context, seed=context.seed))
+    found = Checkpoints(run.folder, theirs).latest(shapes)
+    if found is None or found.step != run.start:
+        raise CheckpointError(
+            "the checkpoint that this trial goes on from is not there",
+            where=str(run.folder),
+            got="none" if found is None else f"one of step {found.step}",
+            expected=f"one of step {run.start}",
+        )
+    return found
 
 
 def _target(task: Task, run: Run) -> int:
