@@ -18,6 +18,7 @@ from tunebook.samplers._gp import Posterior, Priors, fit, posterior
 from tunebook.samplers._layout import Layout, keys
 from tunebook.samplers._transforms import targets
 from tunebook.samplers._trust import due, region, step
+from tunebook.samplers._wider import MOST_GOALS, Known, limit_targets, scalarised, wider
 from tunebook.samplers.base import History, Sampler
 from tunebook.samplers.quasi import QuasiSampler
 from tunebook.space import Array, Space
@@ -26,7 +27,7 @@ from tunebook.trial import Goal
 T = TypeVar("T")
 Cache = OrderedDict[tuple[object, ...], T]
 Index = npt.NDArray[np.int64]
-Kind = Literal["power", "ranks", "failed"]
+Kind = Literal["power", "ranks", "failed", "limit"]
 
 WARP_FROM = 12
 REFITS = ((400, 16), (150, 8), (48, 4), (0, 1))
@@ -68,6 +69,7 @@ class GPSampler(Sampler):
     The default configuration comes first, then ``2 + dim // 2`` Sobol points, then two models take turns, by the
     number of the trial: one of power-transformed losses and one whose bad half is squashed to ranks first.
     What fails is modelled by a process of its own: the improvement counts times the probability of success.
+    With several goals the improvement is that of the hypervolume, and it counts times the probability of each limit.
     Configurations that were cut short count with the loss that they are taken to end with (``History.ends``).
 
     Where all axes are smooth and the fitted noise is at most a twentieth of the variance, one of four proposals is a
@@ -103,9 +105,15 @@ class GPSampler(Sampler):
         out: list[Array] = []
         for i in range(n):
             waiting = np.concatenate([pending, np.array(out).reshape(-1, self.space.dim)])
-            found = self._step(rows, waiting, first + i, rng)
+            kind, found = KINDS[(first + i) % 2], None
+            if history.plain:
+                found = self._step(rows, waiting, first + i, rng)
             if found is None or keys(found[None])[0] in taken:
-                found = self._search(KINDS[(first + i) % 2], rows, labels, waiting).run(taken, rng)
+                if history.plain:
+                    search = self._search(kind, rows, labels, waiting)
+                else:
+                    search = self._wider(kind, history.at(history.feasible), labels, waiting, first + i)
+                found = search.run(taken, rng)
             if found is None:
                 # every configuration that was looked at is taken: the caller goes through what is left
                 found = self._layout.real(rng.random((1, self.space.dim)))[0]
@@ -115,12 +123,35 @@ class GPSampler(Sampler):
 
     def _search(self, kind: Kind, rows: _Rows, labels: Posterior | None, waiting: Array) -> Search:
         """The search for the next proposal by one of the models."""
+        model, mean, order = self._believing(kind, rows, waiting)
+        parents = rows.X[order][np.argsort(mean, kind="stable")[:PARENTS]]
+        return Search(self._layout, model, float(mean.min()), parents, labels)
+
+    def _wider(self, kind: Kind, told: History, labels: Posterior | None, waiting: Array, number: int) -> Search:
+        """The same for several goals, each with its own model, or under limits; ``told`` are rows without failures.
+
+        More goals than three become one by weights drawn for the trial.
+        """
+        losses, v = told.losses.copy(), 1.0 / told.repeats
+        losses[:, 0] = told.ends
+        if losses.shape[1] > MOST_GOALS:
+            losses = scalarised(losses, np.random.default_rng([self.seed, number, 2]))[:, None]
+        means, goals = np.full(losses.shape, np.inf), []
+        for j, y in enumerate(losses.T):
+            model, mean, order = self._believing(kind, _Rows(told.X, y, v), waiting)
+            means[order, j] = mean
+            goals.append(model)
+        excesses = [_Rows(told.X, excess, v) for excess in told.excess.T]
+        limits = [(self._model("limit", rows), limit_targets(rows.y)[1]) for rows in excesses]
+        return wider(self._layout, goals, Known(told.X, means, told.excess), waiting, limits, labels)
+
+    def _believing(self, kind: Kind, rows: _Rows, waiting: Array) -> tuple[Posterior, Array, Index]:
+        """The process given all rows, and what waits as predicted; posterior means of the rows that it holds."""
         model, order = self._model(kind, rows), self._order(rows)
         # at rows that were told, K alpha = y gives the mean without the noise: y - noise v alpha
         mean = _targets(rows.y, kind)[order] - model.noise * rows.v[order] * model.alpha
-        parents = rows.X[order][np.argsort(mean, kind="stable")[:PARENTS]]
         believed = model.scaled(self._embedding.inputs(waiting))
-        return Search(self._layout, model.extended(believed, np.ones(len(waiting))), float(mean.min()), parents, labels)
+        return model.extended(believed, np.ones(len(waiting))), mean, order
 
     def _step(self, rows: _Rows, waiting: Array, number: int, rng: np.random.Generator) -> Array | None:
         """Codes (dim,) of a step by the local arm, if it is its turn, all axes are smooth and there is little noise."""
@@ -195,7 +226,9 @@ class GPSampler(Sampler):
 
 
 def _targets(y: Array, kind: Kind) -> Array:
-    """What a process is told of losses, or of labels."""
+    """What a process is told of losses, labels or excesses."""
+    if kind == "limit":
+        return limit_targets(y)[0]
     return y if kind == "failed" else targets(y, kind == "ranks")
 
 

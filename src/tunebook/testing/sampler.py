@@ -12,7 +12,7 @@ import numpy as np
 
 from tunebook.samplers.base import Sampler
 from tunebook.space import Choice, Config, Float, Int, Parameter, Space, Value
-from tunebook.trial import Direction, Failure, FailureKind, Goal, Measurement, Status, Trial, config_key
+from tunebook.trial import Direction, Failure, FailureKind, Goal, Limit, Measurement, Status, Trial, config_key
 
 Make = Callable[[Space, Goal, int], Sampler]
 
@@ -42,6 +42,8 @@ SPACES: dict[str, Space] = {
 }  # fmt: skip
 HISTORIES = 6
 TINY = ("tiny", "tiny, conditions", "constants")
+SEVERAL = ("conditions",)
+WITH_LIMITS = Goal("score", also=[Goal("size", Direction.MAXIMIZE)], limits=[Limit("memory", most=512)])
 
 
 def check_sampler(make: Make) -> None:
@@ -49,9 +51,9 @@ def check_sampler(make: Make) -> None:
     ``tunebook.samplers.base``.
 
     On small and large, conditional and constant spaces, with trials that failed, diverged, have other budgets or come
-    from another space: every proposal is a member of the space and new; what is asked depends on what was told, what
-    is pending, the seed and the number of the trial, and not on how it was told or what was asked before; a finite
-    space is exhausted and then no more is proposed. A warning counts as an error.
+    from another space, with one goal or several and a limit: every proposal is a member of the space and new; what is
+    asked depends on what was told, what is pending, the seed and the number of the trial, and not on how it was told or
+    what was asked before; a finite space is exhausted and then no more is proposed. A warning counts as an error.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -61,6 +63,9 @@ def check_sampler(make: Make) -> None:
                 told, trials = _histories(space, goal)[k]
                 _Check(make, space, goal, f"space {name!r}, {goal.direction}, {told}").run(trials, seed=k)
             _from_another_space(make, name, space)
+        for name in SEVERAL:
+            told, trials = _histories(SPACES[name], WITH_LIMITS)[1]
+            _Check(make, SPACES[name], WITH_LIMITS, f"space {name!r}, several goals and a limit, {told}").run(trials, 1)
         for name in TINY:
             _exhausted(make, name)
 
@@ -170,7 +175,8 @@ def _drawn(space: Space, n: int, seed: Sequence[int]) -> list[Config]:
 
 
 def _trial(number: int, config: Config, *scores: float, failed: bool = False) -> Trial:
-    curve = tuple(Measurement(3 * i + 3, {"score": x}) for i, x in enumerate(scores))
+    size, memory = (7 * number) % 11, 100.0 * (number % 9)
+    curve = tuple(Measurement(3 * i + 3, {"score": x, "size": size, "memory": memory}) for i, x in enumerate(scores))
     failure = Failure(FailureKind.DIVERGED, "simulated") if failed else None
     status = Status.FAILED if failed else Status.COMPLETED if len(curve) == 3 else Status.PAUSED
     return Trial(number, "round", config, status=status, until=9, curve=curve, failure=failure)
