@@ -21,6 +21,7 @@ LADDER = (  # lowest row first
     ("study", "report", "learners", "record"),
     ("interop", "progress", "settings", "story", "origin"),
     ("jobs",),
+    ("tables",),
     ("cli", "web", "testing"),
     (ROOT,),
 )

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from tunebook.errors import FailingStudy, Problem, SettingError, StudyMismatch, many, nearest, public
 from tunebook.executors.base import Executor
@@ -48,8 +48,12 @@ from tunebook.space import Config, Space
 from tunebook.stores.base import Store
 from tunebook.story import base_of, chapters, extended, look_of, model_of, plan_of, played, story_of
 from tunebook.study import Interrupted, Search, Study
-from tunebook.trial import Direction, Goal, Status, Trials
+from tunebook.trial import Goal, Status, Trials
 
+if TYPE_CHECKING:
+    from tunebook.data import LockedTest
+
+MANY_ROWS = 2_000
 SAMPLERS: Mapping[str, type[Sampler]] = {
     "grid": GridSampler,
     "random": RandomSampler,
@@ -104,9 +108,9 @@ def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Optio
     FailingStudy when the first trials all fail alike. An interrupted study exits with code 130; call again to resume.
     """
     settings = settings_of(options)
-    wanted = _base(space, goal, settings, final=False)
-    with _opened(objective, settings, {"objective": _name(objective)}, wanted) as (study, plan):
-        return _finish(_play(study, plan), study, goal)
+    wanted = base_for(space, goal, settings, final=False)
+    with opened(objective, settings, {"objective": _name(objective)}, wanted) as (study, plan):
+        return finish(play_plan(study, plan), study, goal)
 
 
 @public
@@ -128,50 +132,55 @@ def tune_model(
     dataset = open_dataset(reference)
     split = Split(seed=settings.seed)
     parts = split.parts(dataset)
-    objective = learner_named(model).objective(str(reference), split, goal, settings.steps)
+    learner = learner_named(model)
+    objective = learner.objective(str(reference), split, goal, settings.steps)
     learned_from, scored = dataset.targets[parts.train], dataset.targets[parts.valid]
     known = goal.metric in METRICS
     chance = chance_level(scored, dataset.task, goal.metric, learned_from) if known else None
     about = {"model": model, "data": str(reference), "fingerprint": dataset.fingerprint(),
              "split": {p: len(getattr(parts, p)) for p in ("train", "valid", "test")}}  # fmt: skip
-    with _opened(objective, settings, about, _base(space, goal, settings, chance)) as (study, plan):
-        told = _play(study, plan)
+    with opened(objective, settings, about, base_for(space, goal, settings, chance)) as (study, plan):
+        told = play_plan(study, plan)
         trained = model_of(study.folder, told)
-        if trained is not None and look_of(study.trials.notes.get(TEST), trained) is None:
-            lock = LockedTest(dataset, parts, study.look, len(study.trials.looks))
-            # a second look happens when the first one's result was lost with the driver, or the study was extended
-            # after it; it is counted, and the report says so
-            reason = "again, for another final model" if TEST in study.trials.notes else "final evaluation"
-            inputs, targets = lock.look(reason, again=lock.looks > 0)
-            look = _measured(trained, inputs, targets, dataset.task)
-            study.note(TEST, {**asdict(look), "trial": told[-1].conclusion.figures["trial"]})
-        return _finish(told, study, goal)
+        if trained is not None and learner.supervised and look_of(study.trials.notes.get(TEST), trained) is None:
+            look_at_test(study, LockedTest(dataset, parts, study.look, len(study.trials.looks)), trained, goal.metric)
+        return finish(told, study, goal)
+
+
+def look_at_test(study: Study, lock: LockedTest, trained: Path, metric: str) -> None:
+    """Look at the test part with the final model, and note what it gave.
+
+    A second look happens when the first one's result was lost with the driver, or the study was extended after it; it
+    is counted, and the report says so.
+    """
+    reason = "again, for another final model" if TEST in study.trials.notes else "final evaluation"
+    inputs, targets = lock.look(reason, again=lock.looks > 0)
+    look = measured(trained, inputs, targets, metric)
+    study.note(TEST, {**asdict(look), "trial": int(trained.parent.name)})
 
 
 def model_subject(model: str, data: str, goal: Goal | None, space: Space | None) -> tuple[Goal, Space]:
     """What ``tune_model`` optimises and where, with what was not told filled in. Raises SettingError, DataError."""
     from tunebook.data import open_dataset  # noqa: PLC0415
     from tunebook.learners import learner_named  # noqa: PLC0415
-    from tunebook.metrics import METRICS  # noqa: PLC0415
 
     learner = learner_named(model)
     dataset = open_dataset(data)
-    usual = "accuracy" if dataset.task == "classification" else "rmse"
-    goal = goal or Goal(usual, Direction(METRICS[usual].direction))
-    fitting = [name for name, m in METRICS.items() if m.task == dataset.task] + ["loss"]
+    goal = goal or learner.goal(dataset)
+    fitting = learner.metrics(dataset)
     if goal.metric not in fitting:
         raise SettingError(f"this is no metric of a {dataset.task}", where="metric", got=goal.metric,
                            expected=nearest(goal.metric, fitting), code="CONFIG-049")  # fmt: skip
     return goal, space or learner.space(dataset)
 
 
-def _base(space: Space, goal: Goal, settings: Settings, chance: float | None = None, final: bool = True) -> Base:
+def base_for(space: Space, goal: Goal, settings: Settings, chance: float | None = None, final: bool = True) -> Base:
     return Base(space, space.default, goal, settings.steps, settings.trials, settings.seed, settings.seconds,
                 max(1, settings.capacity), chance, final)  # fmt: skip
 
 
 @contextmanager
-def _opened(
+def opened(
     objective: Objective, settings: Settings, about: Mapping[str, Any], wanted: Base
 ) -> Iterator[tuple[Study, Mapping[str, Any]]]:
     """An executor, and a claimed study that goes together with what is asked; what the playbook starts from.
@@ -313,7 +322,9 @@ def executor_of(objective: Objective, settings: Settings) -> Executor:
     """Worker processes, or this process for ``workers=0``."""
     if settings.workers == 0:
         return SerialExecutor(objective)
-    return LocalExecutor(objective, settings.capacity, time_limit=settings.run_limit)
+    # who limits a run to seconds does not want to wait half a minute for it to stop
+    grace = 30.0 if settings.run_limit is None else min(30.0, max(1.0, settings.run_limit / 4))
+    return LocalExecutor(objective, settings.capacity, time_limit=settings.run_limit, grace=grace)
 
 
 def search_of(round: Round, seed: int) -> Search:
@@ -348,7 +359,7 @@ def _planned(study: Study, base: Base) -> dict[str, Any]:
     return extended(before, wanted, study.trials)
 
 
-def _play(study: Study, plan: Mapping[str, Any]) -> list[Chapter]:
+def play_plan(study: Study, plan: Mapping[str, Any]) -> list[Chapter]:
     def run(round: Round, until: float) -> Trials:
         return study.run(search_of(round, plan["seed"]), round.trials, until)
 
@@ -379,7 +390,7 @@ def _reported(story: Story, folder: Path) -> Path:
     return path
 
 
-def _finish(told: Sequence[Chapter], study: Study, goal: Goal) -> Result:
+def finish(told: Sequence[Chapter], study: Study, goal: Goal) -> Result:
     base, folder = told[-1].conclusion.base, study.folder
     result = {"trials": len(study.trials), "config": dict(base.config), "adopted": base.adopted}
     if study.trials.notes.get(RESULT) != result:
@@ -413,20 +424,24 @@ def _told(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _measured(folder: Path, inputs: Any, targets: Any, task: str) -> TestLook:
+def measured(folder: Path, inputs: Any, targets: Any, metric: str) -> TestLook:
+    """What a saved model scores, the metric that was optimised among the usual ones."""
     from tunebook.learners import load_model  # noqa: PLC0415
     from tunebook.metrics import METRICS, bootstrap_interval, confusion_matrix, wilson  # noqa: PLC0415
 
     model = load_model(folder)
-    if task == "regression":
+    if not model.card.classes:
         values = model.predict(inputs)
-        metrics = {n: _with_interval(METRICS[n], targets, values, bootstrap_interval) for n in ("rmse", "mae", "r2")}
-        return TestLook(metrics, len(targets))
+        names = dict.fromkeys(("rmse", "mae", "r2", *([metric] if metric in METRICS else [])))
+        return TestLook({n: _with_interval(METRICS[n], targets, values, bootstrap_interval) for n in names},
+                        len(targets))  # fmt: skip
     probabilities = model.predict_proba(inputs)
     labels = probabilities.argmax(axis=1)
     right = int((labels == targets).sum())
     metrics = {"accuracy": (right / len(targets), *wilson(right, len(targets)))}
-    metrics["log_loss"] = _with_interval(METRICS["log_loss"], targets, probabilities, bootstrap_interval)
+    names = dict.fromkeys(("log_loss", *([metric] if metric in METRICS else [])))
+    for name in [n for n in names if n not in metrics]:
+        metrics[name] = _with_interval(METRICS[name], targets, probabilities, bootstrap_interval)
     matrix = confusion_matrix(targets, labels, len(model.card.classes))
     return TestLook(metrics, len(targets), model.card.classes, tuple(tuple(int(v) for v in row) for row in matrix))
 
@@ -434,5 +449,7 @@ def _measured(folder: Path, inputs: Any, targets: Any, task: str) -> TestLook:
 def _with_interval(
     metric: Callable[..., float], targets: Any, predicted: Any, interval: Callable[..., tuple[float, float]]
 ) -> tuple[float, float, float]:
-    low, high = interval(metric, targets, predicted)
+    # the correction of BCa is of the order 1/n, and its price of the order n
+    few = {"resamples": 500, "method": "percentile"} if len(targets) > MANY_ROWS else {}
+    low, high = interval(metric, targets, predicted, **few)
     return metric(targets, predicted), low, high

@@ -183,6 +183,57 @@ def run(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
     return run_job(job, Ways(quiet, json), shlex.join(["tunebook", *sys.argv[1:]]))
 
 
+@app.command(
+    epilog=_examples(
+        "tunebook tune churn.csv --target churned --budget 10m",
+        "tunebook tune houses.parquet --target price --metric mae --families linear,xgboost",
+    )
+)
+def tune(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
+    data: Annotated[str, typer.Argument(metavar="FILE", help="A CSV or Parquet table, or sklearn:wine.")],
+    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column to predict.")] = None,
+    budget: Annotated[str, typer.Option("--budget", "-b", metavar="TIME", help="When it ends: 90s, 10m, 2h.")] = "10m",
+    metric: Annotated[str | None, typer.Option(help="accuracy, roc_auc, log_loss, rmse, mae, ...")] = None,
+    test: Annotated[float, typer.Option(metavar="SHARE", help="Rows locked away for the test at the end.")] = 0.2,
+    families: Annotated[str | None, typer.Option(metavar="A,B", help="Model families; all that suit.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="COLUMN", help="Rows alike in it stay together.")] = None,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="Learn from the past, test on the future.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Leave a column out.")] = None,
+    categorical: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Numbers that are labels.")] = None,
+    sample: Annotated[int | None, typer.Option(metavar="ROWS", help="Use so many rows, drawn evenly.")] = None,
+    trials: Trials = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", metavar="N", help="Processes; 0 runs in this one.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of everything random.")] = 0,
+    study: Annotated[str | None, typer.Option("--study", "-s", help="Name: the folder tunebook-runs/NAME.")] = None,
+    folder: Annotated[str | None, typer.Option("--folder", "-f", help="Another folder for the study.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """The best model for a table, from many families.
+
+    Ends in time, with a saved model, its score on rows that nothing has seen, and the report.
+    """
+    from tunebook.cli.run import Ways  # noqa: PLC0415
+    from tunebook.cli.tune import reference_of, tune  # noqa: PLC0415
+
+    columns = {"target": target, "group": group, "time": time, "drop": drop, "categorical": categorical,
+               "sample": sample}  # fmt: skip
+    told = {"metric": metric, "test": test, "families": families, "study": study}
+    options = {"time_limit": budget, "trials": trials, "workers": workers, "seed": seed, "folder": folder}
+    return tune(reference_of(data, columns), told, options, Ways(quiet, json))
+
+
+@app.command(epilog=_examples("tunebook ensembles churn"))
+def ensembles(name: Name, json: Json = False, debug: Debug = False) -> int:
+    """Voting, averaging, greedy selection and stacking beside the best single model of a study of a table."""
+    from tunebook.cli.tune import ensembles  # noqa: PLC0415
+
+    return ensembles(name, json)
+
+
 @app.command(epilog=_examples("tunebook resume digits", "tunebook resume digits --trials 100"))
 def resume(
     name: Name, trials: Trials = None, time_limit: TimeLimit = None, store: Store = None,

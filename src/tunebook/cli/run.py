@@ -55,7 +55,7 @@ def run_job(job: Job, ways: Ways, command: str) -> int:
     else:
         assert job.model is not None and job.data is not None
         result = tune_model(job.model, job.data, goal, space, **options)
-    tell(as_json(_told(result)) if ways.json else clean_lines(str(result)))
+    tell(as_json(run_told(result)) if ways.json else clean_lines(str(result)))
     if succeeded(result):
         return 0
     say("no trial succeeded: tunebook show tells what went wrong")
@@ -100,7 +100,7 @@ def goal_of(job: Job) -> Goal | None:
     return Goal(job.metric, Direction(usual) if job.direction is None else job.direction)  # type: ignore[arg-type]
 
 
-def _told(result: Result) -> dict[str, Any]:
+def run_told(result: Result) -> dict[str, Any]:
     """What a run gives, as plain JSON."""
     record = Record(result.folder, result.trials)
     told = answer_of(record, story_of(record, result.chapters, result.chapters[-1].conclusion.base))

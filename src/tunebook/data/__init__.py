@@ -17,6 +17,7 @@ from tunebook.data.encoding import ColumnCode as ColumnCode
 from tunebook.data.encoding import TableEncoding as TableEncoding
 from tunebook.data.folds import Folds as Folds
 from tunebook.data.preprocess import Preprocessor as Preprocessor
+from tunebook.data.reference import SCHEMES as SCHEMES
 from tunebook.data.reference import DataRef as DataRef
 from tunebook.data.reference import open_dataset as open_dataset
 from tunebook.data.split import Parts as Parts

@@ -38,6 +38,7 @@ class Dataset:
     encoding       how the columns of a file became ``inputs``: needed to read new rows the same way
     notes          what the loader did that a person should know, one sentence each
     groups         (n,) int64: rows of one group (a patient, a customer) are kept in one part; None without groups
+    in_time        whether rows are in the order of time: what is learned from lies before what is tested on
 
     Raises DataError where shapes, codes or values break this description.
     """
@@ -53,6 +54,7 @@ class Dataset:
     encoding: TableEncoding | None = None
     notes: tuple[str, ...] = ()
     groups: Array | None = None
+    in_time: bool = False
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -92,7 +94,7 @@ class Dataset:
         digest = hashlib.sha256()
         arrays = [self.inputs, self.targets, *(a for a in (self.test_rows, self.groups) if a is not None)]
         little = [np.asarray(a, dtype=a.dtype.newbyteorder("<")) for a in arrays]
-        head = [self.kind, self.task, self.classes, self.feature_names]
+        head = [self.kind, self.task, self.classes, self.feature_names, *(["in time"] if self.in_time else [])]
         digest.update(json.dumps([head, [(a.dtype.str, a.shape) for a in little]]).encode())
         for array in little:
             digest.update(array.tobytes())

@@ -10,13 +10,18 @@ from typing import Any
 class ColumnCode:
     """One column of a file. ``categories`` is None for numbers; else each becomes a 0/1 column, in order.
 
-    An empty category stands for a missing value. A text that is none of them sets all its columns to 0.
+    ``date`` is the form of a column of dates (see ``data._dates``), which becomes numbers: ``parts`` of the date. An
+    empty category stands for a missing value. A text that is none of them sets all its columns to 0.
     """
 
     name: str
     categories: tuple[str, ...] | None = None
+    date: str = ""
+    parts: tuple[str, ...] = ()
 
     def feature_names(self) -> tuple[str, ...]:
+        if self.date:
+            return tuple(f"{self.name} ({part})" for part in self.parts)
         if self.categories is None:
             return (self.name,)
         return tuple(f"{self.name}={c or '(missing)'}" for c in self.categories)
@@ -35,14 +40,21 @@ class TableEncoding:
 
     def to_json(self) -> dict[str, Any]:
         columns = [
-            {"name": c.name, "categories": None if c.categories is None else list(c.categories)} for c in self.columns
+            {"name": c.name, "categories": None if c.categories is None else list(c.categories)}
+            | ({"date": c.date, "parts": list(c.parts)} if c.date else {})
+            for c in self.columns
         ]
         return {"columns": columns, "target": self.target, "decimal": self.decimal}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> TableEncoding:
         columns = tuple(
-            ColumnCode(c["name"], None if c["categories"] is None else tuple(c["categories"]))
+            ColumnCode(
+                c["name"],
+                None if c["categories"] is None else tuple(c["categories"]),
+                c.get("date", ""),
+                tuple(c.get("parts", ())),
+            )
             for c in stored["columns"]
         )
         return cls(columns, stored["target"], stored["decimal"])

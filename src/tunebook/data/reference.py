@@ -17,7 +17,9 @@ from tunebook.data.table import load_table
 from tunebook.errors import DataError, Problem, nearest
 
 SCHEMES = ("sklearn", "mnist1d", "csv", "parquet", "npz")
-TABLE_OPTIONS = ("target", "task", "delimiter", "encoding", "decimal", "missing", "categorical", "drop", "sample")
+TABLE_OPTIONS = (
+    "target", "task", "group", "time", "delimiter", "encoding", "decimal", "missing", "categorical", "drop", "sample",
+)  # fmt: skip
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "sklearn": (),
     "mnist1d": (),
@@ -36,7 +38,7 @@ class DataRef:
     >>> str(DataRef.parse("sklearn:digits"))
     'sklearn:digits'
 
-    Options of csv and parquet: target, task, delimiter, encoding, decimal, sample, and, repeated, missing,
+    Options of csv and parquet: target, group, time, task, delimiter, encoding, decimal, sample, and, repeated, missing,
     categorical, drop. Option of npz: kind. ``missing`` adds to what means "no value" anyway.
     """
 
@@ -133,4 +135,5 @@ def _opened(ref: DataRef, stamp: tuple[str, int, int]) -> Dataset:
         many["drop"],
         int(sample),
     )
-    return load_table(ref.location, told["target"], task=told.get("task", "auto"), reading=reading)
+    roles = {"group": told.get("group", ""), "time": told.get("time", "")}
+    return load_table(ref.location, told["target"], task=told.get("task", "auto"), reading=reading, **roles)

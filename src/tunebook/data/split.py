@@ -113,7 +113,8 @@ class Split:
     """How to cut a data set: shares of train, valid and test (they sum to 1), seed, stratification.
 
     A test part fixed by the publisher is kept as it is; train and valid then share the other rows in
-    proportion. A classification is stratified by class, a regression by the deciles of its target.
+    proportion. A classification is stratified by class, a regression by the deciles of its target. Rows in time are cut
+    in their order, rows of one group stay together.
 
     Raises SettingError for shares that are negative, leave train or valid empty, or do not sum to 1.
     """
@@ -141,6 +142,21 @@ class Split:
         told = [self.train, self.valid, self.test, self.seed, self.stratify]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
+    def _ordered(self, dataset: Dataset, cut: Array) -> Parts:
+        """Parts one after the other in time, or of whole groups; these come before strata."""
+        n, shares = len(dataset), np.array([self.train, self.valid, self.test])
+        if dataset.in_time:
+            part_of = np.searchsorted(np.cumsum(shares)[:2] * n, np.arange(n), side="right")
+            note = "the parts follow each other in time: train, valid, test"
+        else:
+            assert dataset.groups is not None
+            part_of = _by_group(dataset.groups, shares, np.random.default_rng([self.seed, 5]))
+            note = f"the rows of each of {len(np.unique(dataset.groups))} groups are in one part"
+        train, valid, test = (np.flatnonzero(part_of == p) for p in range(3))
+        made = Parts(train, valid, test, dataset.fingerprint(), self.seed, cut, dataset.classes, (note,))
+        _check_parts(made, dataset, dict(zip(PARTS, (1.0, 1.0, self.test), strict=True)))
+        return replace(made, notes=(note, *_notes(made, dataset, False)))
+
     def parts(self, dataset: Dataset) -> Parts:
         """Cut the data set. The same settings and data give the same parts in every process.
 
@@ -150,6 +166,8 @@ class Split:
         cut = strata if self.stratify else np.zeros_like(strata)
         rng = np.random.default_rng([self.seed, 0])
         n = len(dataset)
+        if dataset.test_rows is None and (dataset.in_time or dataset.groups is not None):
+            return self._ordered(dataset, cut)
         rows, shares = np.arange(n), np.array([self.train, self.valid, self.test])
         fixed = dataset.test_rows
         if fixed is not None:
@@ -163,6 +181,18 @@ class Split:
         wanted = dict(zip(PARTS, (1.0, 1.0, 1.0 if fixed is not None else self.test), strict=True))
         _check_parts(made, dataset, wanted)
         return replace(made, notes=_notes(made, dataset, fixed is not None))
+
+
+def _by_group(groups: Array, shares: Array, rng: np.random.Generator) -> Array:
+    """(n,) the part of each row: whole groups in random order, each to the part that is furthest below its share."""
+    names, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    part = np.empty(len(names), dtype=np.int64)
+    have = np.zeros(3)
+    for g in rng.permutation(len(names)):
+        part[g] = int(np.argmax(shares * len(groups) - have))
+        have[part[g]] += sizes[g]
+    told: Array = part[inverse.reshape(-1)]
+    return told
 
 
 def _strata(dataset: Dataset) -> Array:

@@ -7,7 +7,7 @@ Nothing is learned from the values here but which categories exist; means and me
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tunebook.data import _dates
 from tunebook.data._files import existing_file
 from tunebook.data._numbers import decimal_mark, numbers, parse, typos
 from tunebook.data._raw import Column, RawTable, Reading, read_raw
@@ -41,6 +42,8 @@ def load_table(
     path: str | Path,
     target: str,
     *,
+    group: str = "",
+    time: str = "",
     task: Task | Literal["auto"] = "auto",
     reading: Reading | None = None,
     memory: int | None = None,
@@ -49,8 +52,10 @@ def load_table(
 
     Text columns become one 0/1 column for each category (at most 100, the commonest), missing numbers NaN.
     Constant and empty columns, and texts that differ in nearly every row, are left out. Rows without a
-    target are left out. All of this, and every guess, is told in ``Dataset.notes``. ``memory`` is the number
-    of bytes that may be used; default: what is free.
+    target are left out. Dates become numbers: the day, the year, the month, the weekday, the hour. ``group`` names a
+    column whose rows are kept together, ``time`` one by whose dates or numbers the rows are put in order, so that what
+    is learned from lies before what is tested on; the column of groups is not an input. All of this, and every guess,
+    is told in ``Dataset.notes``. ``memory`` is the number of bytes that may be used; default: what is free.
 
     Raises DataError, with all problems of the file that can be seen at once.
     """
@@ -58,8 +63,11 @@ def load_table(
     path = existing_file(path, "table")
     where = str(path)
     raw = _named(read_raw(path, reading, memory))
-    _check_names(raw, target, reading, where)
+    _check_names(raw, target, reading, where, {group: "to group by", time: "to order by"})
     raw = _with_target(_without(raw, reading.drop), target, where)
+    raw = _in_order(raw, time, where) if time else raw
+    groups = _groups(raw, group, where) if group else None
+    raw = _without(raw, (group,)) if group else raw
     decimal, guess = _decimal(raw, reading, where)
     columns, problems = _parsed(raw, decimal, reading.categorical)
     problems += _infinite(raw, columns)
@@ -88,6 +96,8 @@ def load_table(
         path.stem,
         encoding=encoding,
         notes=(*raw.notes, *guess, *(t.note for t in told if t.note), *assumed),
+        groups=groups,
+        in_time=bool(time),
     )
 
 
@@ -109,6 +119,13 @@ def encode_table(path: str | Path, encoding: TableEncoding, reading: Reading | N
         column = raw.columns[raw.names.index(code.name)]
         if code.categories is not None:
             blocks.append(_one_hot(_as_texts(column), code.categories))
+            continue
+        if code.date:
+            told, odd = _dates.features(_as_texts(column), code.date)
+            if odd:
+                shown = ", ".join(f"line {raw.lines[i]}: {column[i]!r}" for i in odd[:3])
+                problems.append(Problem(f"column {code.name!r} must be dates", got=shown, expected=code.date))
+            blocks.append(told[:, [_dates.PARTS.index(part) for part in code.parts]])
             continue
         values, bad = numbers(column, encoding.decimal) if isinstance(column, list) else (column, [])
         if bad:
@@ -140,7 +157,7 @@ def _without(raw: RawTable, drop: Sequence[str]) -> RawTable:
     return replace(raw, names=tuple(raw.names[i] for i in kept), columns=tuple(raw.columns[i] for i in kept))
 
 
-def _check_names(raw: RawTable, target: str, reading: Reading, where: str) -> None:
+def _check_names(raw: RawTable, target: str, reading: Reading, where: str, more: Mapping[str, str]) -> None:
     twice = [name for name, count in Counter(raw.names).items() if count > 1]
     if twice:
         places = [str(i + 1) for i, n in enumerate(raw.names) if n == twice[0]]
@@ -154,6 +171,7 @@ def _check_names(raw: RawTable, target: str, reading: Reading, where: str) -> No
         )
     roles = {target: "to predict", **dict.fromkeys(reading.categorical, "to use as categories")}
     roles |= {name: "to drop" for name in reading.drop if name != target}
+    roles |= {name: role for name, role in more.items() if name}
     for name, role in roles.items():
         if name not in raw.names:
             headless = all(_is_number(n) for n in raw.names)
@@ -252,6 +270,9 @@ def _code(name: str, column: Column) -> _Told:
     found = len(counts) - ("" in counts)
     if len(counts) == 1:
         return _Told(None, None, f"column {name!r} is constant ({column[0]!r}): left out")
+    form = _dates.form_of(column)
+    if form:
+        return _dated(name, column, form)
     if found > max(20, ID_SHARE * (len(column) - counts[""])):
         note = f"column {name!r} has {found} different texts in {len(column)} rows, such as {column[0]!r}: left out"
         return _Told(None, None, note)
@@ -261,6 +282,41 @@ def _code(name: str, column: Column) -> _Told:
         counts = Counter(dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:MAX_CATEGORIES]))
     categories = tuple(sorted(counts))
     return _Told(ColumnCode(name, categories), _one_hot(column, categories), note)
+
+
+def _dated(name: str, cells: Sequence[str], form: str) -> _Told:
+    """A column of dates: those of its parts that vary."""
+    values, _ = _dates.features(cells, form)
+    varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
+    parts = tuple(part for part, v in zip(_dates.PARTS, varies, strict=True) if v)
+    note = f"column {name!r} is dates ({form}): {', '.join(parts)}"
+    return _Told(ColumnCode(name, None, form, parts), values[:, varies], note)
+
+
+def _in_order(raw: RawTable, time: str, where: str) -> RawTable:
+    """The rows in the order of a column of dates or numbers. Raises DataError for texts that are neither."""
+    column = raw.columns[raw.names.index(time)]
+    keys = column
+    if isinstance(column, list):
+        form = _dates.form_of(column)
+        keys, bad = (_dates.features(column, form)[0][:, 0], []) if form else numbers(column, ".")
+        if bad:
+            raise DataError(f"column {time!r} has no order", where=where, got=repr(column[bad[0]]),
+                            expected="dates such as 2024-01-31, or numbers", code="DATA-099")  # fmt: skip
+    if np.isnan(np.asarray(keys)).any():
+        raise DataError(f"column {time!r} has gaps", where=where, fix="drop those rows: they have no place in time")
+    order = np.argsort(np.asarray(keys), kind="stable")
+    columns = tuple([c[i] for i in order] if isinstance(c, list) else c[order] for c in raw.columns)
+    return RawTable(raw.names, columns, raw.lines[order], (*raw.notes, f"rows are in the order of {time!r}"))
+
+
+def _groups(raw: RawTable, group: str, where: str) -> Array:
+    """(n,) the number of each row's group."""
+    cells = _as_texts(raw.columns[raw.names.index(group)])
+    _, codes = np.unique(np.array(cells), return_inverse=True)
+    if codes.max() == 0:
+        raise DataError(f"column {group!r} has one group only", where=where, code="DATA-096")
+    return np.asarray(codes.reshape(-1), dtype=np.int64)
 
 
 def _one_hot(cells: Sequence[str], categories: Sequence[str]) -> Array:

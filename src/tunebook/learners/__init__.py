@@ -13,6 +13,7 @@ from tunebook.sealed import read_card
 
 if TYPE_CHECKING:
     from tunebook.learners.adaboost import AdaBoostLearner as AdaBoostLearner
+    from tunebook.learners.auto import AutoLearner as AutoLearner
     from tunebook.learners.cnn import CnnLearner as CnnLearner
     from tunebook.learners.estimator import EstimatorLearner as EstimatorLearner
     from tunebook.learners.forest import ForestLearner as ForestLearner
@@ -42,6 +43,7 @@ LEARNERS: Mapping[str, tuple[str, str]] = {
     "histgb": ("tunebook.learners.histgb", "HistGradientLearner"),
     "xgboost": ("tunebook.learners.xgboost", "XgboostLearner"),
     "kmeans": ("tunebook.learners.kmeans", "KMeansLearner"),
+    "auto": ("tunebook.learners.auto", "AutoLearner"),
 }
 _LATER: Mapping[str, str] = {
     **{name: module for module, name in LEARNERS.values()},
@@ -74,6 +76,10 @@ def load_model(folder: Path | str, trusted: Sequence[str] = ()) -> Any:
         from tunebook.learners.saved import table_model_of  # noqa: PLC0415
 
         return table_model_of(folder, told, trusted)
+    if told.get("kind") == "ensemble":
+        from tunebook.learners.ensemble import ensemble_of  # noqa: PLC0415
+
+        return ensemble_of(folder, told, trusted)
     from tunebook.training import load_model as load_network  # noqa: PLC0415
 
     return load_network(folder)

@@ -13,9 +13,10 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from tunebook.data import Dataset, Split
+from tunebook.metrics import METRICS
 from tunebook.objective import Objective
 from tunebook.space import Space
-from tunebook.trial import Goal
+from tunebook.trial import Direction, Goal
 
 MODEL = "model"
 
@@ -24,6 +25,16 @@ class Learner(ABC):
     """A family of models: how to search it and how to train one."""
 
     name: ClassVar[str]
+    supervised: ClassVar[bool] = True
+
+    def goal(self, dataset: Dataset) -> Goal:
+        """What is optimised unless it is told: accuracy for classes, rmse for numbers."""
+        usual = "accuracy" if dataset.task == "classification" else "rmse"
+        return Goal(usual, Direction(METRICS[usual].direction))
+
+    def metrics(self, dataset: Dataset) -> list[str]:
+        """What can be optimised."""
+        return [*(name for name, m in METRICS.items() if m.task == dataset.task), "loss"]
 
     @abstractmethod
     def space(self, dataset: Dataset) -> Space:

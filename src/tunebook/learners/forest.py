@@ -10,8 +10,6 @@ from tunebook.learners.table import TableLearner, class_weight, fitted, known, s
 from tunebook.learners.view import View
 from tunebook.space import Choice, Config, Float, Int, Space
 
-MANY = 10_000  # rows from which on a forest has fewer trees: they cost more, and vary less
-
 
 class ForestLearner(TableLearner):
     """Random forests (Breiman 2001) and extra trees (Geurts et al. 2006); missing values go down a learned side."""
@@ -34,7 +32,7 @@ class ForestLearner(TableLearner):
                 "kind": Choice(["random_forest", "extra_trees"]),
                 "max_features": Float(0.05, 1.0, default=start),
                 "min_samples_leaf": Int(1, 32, log=True, default=1),
-                "trees": 200 if len(dataset) < MANY else 100,
+                "trees": 100,
                 **weights(dataset),
             }
         )

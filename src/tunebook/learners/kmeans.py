@@ -17,7 +17,7 @@ from tunebook.learners.table import TableLearner, TableObjective, fit_quietly, k
 from tunebook.learners.view import View
 from tunebook.objective import Run
 from tunebook.space import Choice, Config, Int, Space
-from tunebook.trial import Goal, Measurement
+from tunebook.trial import Direction, Goal, Measurement
 
 Array = NDArray[Any]
 METRICS = ("silhouette", "stability", "inertia")
@@ -34,6 +34,14 @@ class KMeansLearner(TableLearner):
     """
 
     name: ClassVar[str] = "kmeans"
+    supervised: ClassVar[bool] = False
+
+    def goal(self, dataset: Dataset) -> Goal:
+        """Silhouette."""
+        return Goal("silhouette", Direction.MAXIMIZE)
+
+    def metrics(self, dataset: Dataset) -> list[str]:
+        return list(METRICS)
 
     def space(self, dataset: Dataset) -> Space:
         """The number of clusters, from 2, and how they start; scikit-learn's 8 clusters first."""

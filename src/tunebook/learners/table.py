@@ -38,6 +38,9 @@ class TableLearner(Learner):
     tasks: ClassVar[tuple[str, ...]] = BOTH
     scaled: ClassVar[bool] = True
 
+    def metrics(self, dataset: Dataset) -> list[str]:
+        return [name for name in super().metrics(dataset) if name != "loss"]
+
     @abstractmethod
     def fit(self, config: Config, view: View, seed: int) -> Fitted:
         """Train on the view's training rows."""
@@ -163,7 +166,7 @@ class TableObjective:
             told[step] = scores
             alike = [told[s] for s in self.folds.alike(step)]
             means = {name: sum(s[name] for s in alike) / len(alike) for name in scores if all(name in s for s in alike)}
-            alone = {f"fold_{self.goal.metric}": scores[self.goal.metric]} if self.goal.metric in scores else {}
+            alone = {} if self.folds.fractions else {f"fold_{self.goal.metric}": scores[self.goal.metric]}
             yield Measurement(step, {**means, **alone}, seconds)
 
     def _fold(self, run: Run, step: int) -> tuple[dict[str, float], float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from statistics import median
 
 from tunebook.diagnose.base import Finding, Severity
 from tunebook.errors import many
@@ -72,7 +73,9 @@ def _against_chance(base: Base, trial: Trial, value: float) -> list[Finding]:
 
 def _budgeted(base: Base, trial: Trial) -> Base:
     """A time budget in trials: how many trainings of average length fit into what is left of it."""
-    if math.isinf(base.seconds) or trial.seconds <= 0:
+    # a process's first step loads what it needs: the other steps say what a training costs
+    each = median(m.seconds for m in trial.curve) * len(trial.curve)
+    if math.isinf(base.seconds) or each <= 0:
         return base
-    fit = int((base.seconds - trial.seconds) * base.workers / (trial.seconds * AVERAGE_LENGTH))
+    fit = int((base.seconds - trial.seconds) * base.workers / (each * AVERAGE_LENGTH))
     return replace(base, total=min(base.total, max(FEWEST_TRIALS, fit)))

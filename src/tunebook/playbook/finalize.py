@@ -33,6 +33,8 @@ class Finalize(Stage):
             error = trial.failure.message.partition("\n")[0]
             return Conclusion((f"The final training failed: {error}.",), base, stop="final training failed")
         says = f"Trained for {many(trial.step, 'step')}, the median of the best steps of the confirmed runs."
+        if base.folds:
+            says = "Trained once more, on all rows but those of the test part."
         return Conclusion((says,), base, figures={"trial": trial.number})
 
 

@@ -1,0 +1,117 @@
+"""What an ensemble is worth: fitted on some rows, scored on others, beside the best single candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunebook.ensembles.base import Array, Method, Predictions
+from tunebook.ensembles.combine import average, best, vote, weighted
+from tunebook.ensembles.greedy import greedy
+from tunebook.ensembles.stacking import stacking
+from tunebook.errors import DataError
+from tunebook.metrics import Metric
+
+FOLDS = 5
+RESAMPLES = 1_000
+METHODS: Mapping[str, Method] = {
+    "best single": best,
+    "majority vote": vote,
+    "average": average,
+    "weighted average": weighted,
+    "greedy selection": greedy,
+    "stacking": stacking,
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A method's score on rows it was not fitted on, its difference from the best single one, both with intervals of
+    95 % (percentiles of bootstraps of the rows), and how many models must be run for it."""
+
+    method: str
+    value: float
+    low: float
+    high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    models: int
+
+    @property
+    def separable(self) -> bool:
+        """Whether the difference from the best single model is more than noise."""
+        return self.difference_low > 0 or self.difference_high < 0
+
+
+def cross_fitted(method: Method, told: Predictions, metric: Metric, seed: int = 0) -> Array:
+    """Predictions for all rows, each by a combination that was fitted without it: (n, k) or (n,)."""
+    n = len(told.truth)
+    if n < 2 * FOLDS:
+        raise DataError("too few rows to judge an ensemble on", got=f"{n} rows", expected=f"{2 * FOLDS} or more")
+    order = np.random.default_rng([seed, 6]).permutation(n)
+    if told.classes:  # each class in each fold, as far as there are rows
+        order = order[np.argsort(told.truth[order], kind="stable")]
+    fold = np.empty(n, dtype=np.int64)
+    fold[order] = np.arange(n) % FOLDS
+    out = np.empty(told.P.shape[1:])
+    for f in range(FOLDS):
+        combination = method(told.rows(np.flatnonzero(fold != f)), metric)
+        out[fold == f] = combination.predict(told.P[:, fold == f])
+    return out
+
+
+def compared(told: Predictions, metric: Metric, methods: Mapping[str, Method] = METHODS, seed: int = 0) -> list[Judged]:
+    """Every method beside the best single candidate, which is chosen without the rows it is scored on as well."""
+    predicted = {name: cross_fitted(method, told, metric, seed) for name, method in methods.items()}
+    first = next(iter(predicted))
+    draws = _draws(metric, told.truth, predicted, seed)
+    out = []
+    for name, p in predicted.items():
+        value = metric(told.truth, p)
+        gaps = draws[name] - draws[first]
+        low, high = np.nanquantile(draws[name], [0.025, 0.975])
+        below, above = np.nanquantile(gaps, [0.025, 0.975])
+        models = methods[name](told, metric).used
+        base = metric(told.truth, predicted[first])
+        out.append(Judged(name, value, float(low), float(high), value - base, float(below), float(above), models))
+    return out
+
+
+def corrected(told: Predictions, metric: Metric, resamples: int = 200, seed: int = 0) -> tuple[float, float, float]:
+    """What the best candidate will score on new rows, and its 95 % interval; that it was chosen does not flatter it.
+
+    Bootstrap bias-corrected cross-validation: choose on a bootstrap of the rows, score on the rows it left out
+    (I. Tsamardinos, E. Greasidou, G. Borboudakis, "Bootstrapping the out-of-sample predictions for efficient and
+    accurate cross-validation", Machine Learning 107, 2018, algorithm 5).
+    """
+    rng, n = np.random.default_rng([seed, 7]), len(told.truth)
+    scores = []
+    for _ in range(resamples):
+        drawn = rng.integers(0, n, n)
+        out = np.setdiff1d(np.arange(n), drawn)
+        try:
+            chosen = best(told.rows(drawn), metric)
+            scores.append(metric(told.truth[out], chosen.predict(told.P[:, out])))
+        except DataError:  # a class that is not in the draw
+            continue
+    if not scores:
+        raise DataError("the metric is not defined on draws of these rows", got=f"{n} rows")
+    low, high = np.quantile(scores, [0.025, 0.975])
+    return float(np.mean(scores)), float(low), float(high)
+
+
+def _draws(metric: Metric, truth: Array, predicted: Mapping[str, Array], seed: int) -> dict[str, Array]:
+    """The metric of each method on the same bootstraps of the rows; NaN where it is not defined."""
+    rng, n = np.random.default_rng([seed, 8]), len(truth)
+    draws = [rng.integers(0, n, n) for _ in range(RESAMPLES if n <= 5_000 else RESAMPLES // 5)]
+
+    def score(p: Array, rows: Array) -> float:
+        try:
+            return metric(truth[rows], p[rows])
+        except DataError:
+            return float("nan")
+
+    return {name: np.array([score(p, rows) for rows in draws]) for name, p in predicted.items()}

@@ -1,0 +1,79 @@
+"""Whatever family suits a table: the family is a choice, and each has its own space below it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import ClassVar
+
+from tunebook.data import Dataset, Folds
+from tunebook.errors import SettingError, nearest
+from tunebook.learners.adaboost import AdaBoostLearner
+from tunebook.learners.fitted import Fitted
+from tunebook.learners.forest import ForestLearner
+from tunebook.learners.histgb import HistGradientLearner
+from tunebook.learners.knn import KnnLearner
+from tunebook.learners.linear import LinearLearner
+from tunebook.learners.logistic import LogisticLearner
+from tunebook.learners.svm import SvmLearner
+from tunebook.learners.table import TableLearner
+from tunebook.learners.view import View
+from tunebook.learners.xgboost import XgboostLearner
+from tunebook.space import Choice, Config, Space, branch
+
+FAMILIES: tuple[type[TableLearner], ...] = (
+    LogisticLearner,
+    LinearLearner,
+    XgboostLearner,
+    HistGradientLearner,
+    ForestLearner,
+    SvmLearner,
+    KnnLearner,
+    AdaBoostLearner,
+)
+USUAL = ("logistic", "linear", "xgboost", "histgb", "forest", "svm", "knn")
+# rows beyond which a family takes too long for what it gives: kernels look at every pair of rows
+MOST_ROWS = {"svm": 5_000, "knn": 100_000}
+SMALL, LARGE = 1_000, 20_000
+
+
+class AutoLearner(TableLearner):
+    """The families of ``names``, or those that are usual for the data; the first of them is the baseline."""
+
+    name: ClassVar[str] = "auto"
+
+    def __init__(self, names: tuple[str, ...] = ()) -> None:
+        known = {family.name: family for family in FAMILIES}
+        for name in names:
+            if name not in known:
+                raise SettingError("unknown model family", where="families", got=repr(name),
+                                   expected=nearest(name, known))  # fmt: skip
+        self.names = names
+
+    def families(self, dataset: Dataset) -> list[TableLearner]:
+        """The families that fit the data, simple ones first. Raises SettingError when none does."""
+        wanted = self.names or USUAL
+        made = [family() for family in FAMILIES if family.name in wanted and dataset.task in family.tasks]
+        if not self.names:
+            made = [f for f in made if len(dataset) <= MOST_ROWS.get(f.name, len(dataset))]
+            made = [f for f in made if f.name != "xgboost" or find_spec("xgboost") is not None]
+        if not made:
+            raise SettingError(f"no family of these is for a {dataset.task}", where="families",
+                               got=", ".join(self.names), fix="leave families out")  # fmt: skip
+        return made
+
+    def space(self, dataset: Dataset) -> Space:
+        """``family``, and below it the space of each."""
+        return Space(family=Choice({f.name: f.whole(dataset) for f in self.families(dataset)}))
+
+    def fit(self, config: Config, view: View, seed: int) -> Fitted:
+        name, told = branch(config, "family")
+        learner = next(family for family in FAMILIES if family.name == name)()
+        return learner.fit(told, view, seed)
+
+
+def folds_for(rows: int) -> Folds:
+    """How to measure a configuration on so many rows: small tables twice over, as one draw of folds is noisy there;
+    large ones on one part, after training on growing shares of the rest."""
+    if rows <= SMALL:
+        return Folds(5, 2)
+    return Folds(5) if rows <= LARGE else Folds(5, fractions=(0.1, 0.3, 1.0))

@@ -1,0 +1,159 @@
+"""A table and no code: from a CSV to a model in hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tunebook.cli.main import call
+from tunebook.data import open_dataset
+from tunebook.errors import DataError, SettingError
+from tunebook.learners import load_model
+from tunebook.metrics import METRICS
+from tunebook.record import read_record
+from tunebook.sealed import read_card
+from tunebook.tables import judge_record, tune_table
+from tunebook.trial import Goal
+
+
+def wine_csv(path: Path) -> Path:
+    """Wine as people have tables: gaps, a column of labels, one of dates, one that says nothing."""
+    data = open_dataset("sklearn:wine")
+    rng = np.random.default_rng(0)
+    lines = [",".join([*(n.replace("/", " ") for n in data.feature_names), "colour", "bottled", "same", "wine"])]
+    for i, (row, code) in enumerate(zip(data.inputs, data.targets, strict=True)):
+        cells = [f"{v:g}" if rng.random() > 0.03 else "" for v in row]
+        colour = "light" if row[9] < 4 else "dark"
+        cells += [colour, f"20{10 + i % 10}-0{1 + i % 9}-11", "x", data.classes[code]]
+        lines.append(",".join(cells))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    csv = wine_csv(folder / "wine.csv")
+    words = ["tune", str(csv), "--target", "wine", "--families", "logistic,knn,svm", "--trials", "30", "-j", "0",
+             "--budget", "120s", "--folder", str(folder / "study"), "-q", "--metric", "log_loss"]  # fmt: skip
+    assert call(words) == 0
+    return folder
+
+
+def test_a_table_becomes_a_model_with_its_test_score(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["best", str(tuned / "study"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["test"]) == {"accuracy", "log_loss"}
+    assert told["test"]["accuracy"]["value"] > 0.85
+    assert told["looks"] == 1
+    card = (tuned / "study" / "model-card.md").read_text()
+    for word in ("fingerprint", "13 numbers", "1 categories (colour)", "1 dates (bottled)", "are missing", "class_1",
+                 "same", "Caveats", "95 % interval", "scikit-learn 1."):  # fmt: skip
+        assert word in card, word
+    assert call(["predict", str(tuned / "study"), str(tuned / "wine.csv"), "--proba"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0] == "prediction,p(class_0),p(class_1),p(class_2)"
+    truth = [line.rpartition(",")[2] for line in (tuned / "wine.csv").read_text().splitlines()[1:]]
+    assert np.mean([r.partition(",")[0] == t for r, t in zip(rows[1:], truth, strict=True)]) > 0.95
+
+
+def test_the_ensemble_is_of_trials_that_were_paid_for(tuned: Path) -> None:
+    record = read_record(tuned / "study")
+    note = record.trials.notes["ensemble"]
+    model = next(p for p in (tuned / "study" / "trials").glob("*/model") if read_card(p).get("kind") == "ensemble")
+    assert note["used"]
+    assert note["difference"] < 0
+    ensemble = load_model(model)
+    assert sum(ensemble.weights) == pytest.approx(1.0)
+    data = open_dataset(f"csv:{tuned / 'wine.csv'}?target=wine")
+    parts = [load_model(tuned / "study" / "trials" / str(n) / "model") for n in note["members"]]
+    mean = sum(w * m.predict_proba(data.inputs) for w, m in zip(note["weights"], parts, strict=True))
+    assert ensemble.predict_proba(data.inputs) == pytest.approx(mean, abs=1e-12)
+    for n in note["members"]:
+        assert record.trials[n].context.final
+        assert any(t.key == record.trials[n].key for t in record.trials.values() if not t.context.final)
+
+
+def test_one_command_compares_the_ensembles(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["ensembles", str(tuned / "study")]) == 0
+    out = capsys.readouterr().out
+    for name in ("best single", "majority vote", "average", "weighted average", "greedy selection", "stacking"):
+        assert name in out
+    judged = judge_record(tuned / "study", read_record(tuned / "study"))
+    assert judged[0].value == pytest.approx(judged[0].value)
+    assert all(j.low <= j.value <= j.high for j in judged)
+
+
+def test_to_tune_again_changes_nothing(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = len(read_record(tuned / "study").trials)
+    words = ["tune", str(tuned / "wine.csv"), "--target", "wine", "--families", "logistic,knn,svm", "--trials", "30",
+             "-j", "0", "--budget", "120s", "--folder", str(tuned / "study"), "-q", "--metric", "log_loss"]  # fmt: skip
+    assert call([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["trials"] == before
+    assert told["looks"] == 1
+
+
+def test_without_a_test_part_all_rows_are_learned_from(tmp_path: Path) -> None:
+    result = tune_table("sklearn:diabetes", Goal("mae"), families=["linear", "knn"], test=0, trials=14, workers=0,
+                        folder=tmp_path / "s", quiet=True)  # fmt: skip
+    assert result.test is None
+    assert result.model is not None
+    data = open_dataset("sklearn:diabetes")
+    card = load_model(result.model).card
+    about = card.about if "rows" in card.about else load_model(result.model).members[0].card.about
+    assert about["rows"] == len(data)
+    assert METRICS["mae"](data.targets, load_model(result.model).predict(data.inputs)) < 50
+    assert "no test part" in (tmp_path / "s" / "model-card.md").read_text()
+
+
+def test_groups_stay_together_and_time_goes_forward(tmp_path: Path) -> None:
+    csv = tmp_path / "t.csv"
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal():.3f},2024-0{1 + i % 9}-{1 + i % 28:02},p{i // 6},{rng.normal() + i % 2:.3f},{'ab'[i % 2]}"
+            for i in range(240)]  # fmt: skip
+    csv.write_text("x,day,patient,z,y\n" + "\n".join(rows) + "\n")
+    grouped = tune_table(f"csv:{csv}?target=y&group=patient", families=["logistic"], trials=8, workers=0,
+                         folder=tmp_path / "g", quiet=True)  # fmt: skip
+    assert read_record(grouped.folder).trials.notes["job"]["folds"]["kind"] == "group"
+    timed = tune_table(f"csv:{csv}?target=y&time=day", families=["logistic"], trials=8, workers=0,
+                       folder=tmp_path / "t", quiet=True)  # fmt: skip
+    assert read_record(timed.folder).trials.notes["job"]["folds"]["kind"] == "time"
+    assert "follow each other in time" in (tmp_path / "t" / "model-card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["tune", "wine.csv"], "--target"),
+        (["tune", "wine.csv", "--target", "wines"], "did you mean 'wine'"),
+        (["tune", "wine.csv", "--target", "wine", "--metric", "acuracy"], "did you mean 'accuracy'"),
+        (["tune", "wine.csv", "--target", "wine", "--metric", "rmse"], "no metric of a classification"),
+        (["tune", "wine.csv", "--target", "wine", "--families", "xgbost"], "did you mean 'xgboost'"),
+        (["tune", "wine.csv", "--target", "wine", "--families", "linear"], "no family of these"),
+        (["tune", "wine.csv", "--target", "wine", "--test", "0.9"], "share of the rows"),
+        (["tune", "wine.csv", "--target", "wine", "--budget", "10"], "10s or 10m"),
+        (["tune", "wien.csv", "--target", "wine"], "did you mean 'wine.csv'"),
+        (["tune", "sklearn:digits"], "not a table"),
+        (["tune", "wine.csv", "--target", "wine", "--group", "colours"], "did you mean 'colour'"),
+        (["tune", "wine.csv", "--target", "wine", "--time", "colour"], "has no order"),
+        (["tune", "few.csv", "--target", "y"], "folds"),
+    ],
+)
+def test_bad_input_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wine_csv(tmp_path / "wine.csv")
+    (tmp_path / "few.csv").write_text("x,y\n1,a\n2,b\n3,a\n4,b\n5,a\n6,b\n7,a\n8,c\n9,c\n")
+    assert call([*words, "-q"]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "tunebook-runs").exists()
+
+
+def test_a_model_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        tune_table("sklearn:digits", trials=8, folder=tmp_path / "s")
+    with pytest.raises(SettingError):
+        tune_table("sklearn:wine", test=-1, trials=8, folder=tmp_path / "s")
