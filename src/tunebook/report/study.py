@@ -43,6 +43,7 @@ from tunebook.report.base import (
     code,
     text,
 )
+from tunebook.report.foreseen import fans
 from tunebook.space import Choice, Float, Int, Parameter, Space, Value
 from tunebook.trial import Goal, Status, Trial, Trials, front
 
@@ -401,6 +402,7 @@ def _learning(story: Story) -> Lines:
             if points:
                 x, y = zip(*points, strict=True)
                 series.append(Series(f"trial {trial.number}", x, y, role=role, dash=dash))  # type: ignore[arg-type]
+    series += fans(story.search, story.goal, story.base.steps)
     return Lines(f"Learning curves of the {len(best)} best trials", Axis("step"), Axis(metric), tuple(series),
                  note="Solid is validation, dashed training: a widening gap is overfitting, two poor ones underfit.",
                  empty="" if series else "Nothing was measured.")  # fmt: skip

@@ -179,3 +179,24 @@ def _medians(table: Array) -> Array:
     column, low, high = np.arange(upto), (many[:upto] - 1) // 2, many[:upto] // 2
     out = 0.5 * (ordered[low, column] + ordered[high, column])
     return np.concatenate([out, np.full(table.shape[1] - upto, out[-1])])
+
+
+@dataclass(frozen=True)
+class Fan:
+    """Where a curve is foreseen to go: at ``steps`` (p,) the median and a 90 % interval, all (p,), as losses."""
+
+    steps: tuple[int, ...]
+    low: tuple[float, ...]
+    middle: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def fan(curves: Sequence[tuple[Sequence[int], Sequence[float]]], which: int, steps: int, points: int = 8) -> Fan:
+    """The forecast of a curve from its last step on, which is where the fan opens, to ``steps``."""
+    at, losses = curves[which]
+    here, now = int(at[-1]), float(losses[-1])
+    ahead = np.unique(np.geomspace(here + 1, max(steps, here + 1), points).astype(np.int64)).tolist()
+    ahead = [step for step in ahead if step <= steps]
+    told = [Curves(curves, step).forecast(which) for step in ahead]
+    low, middle, high = ((now, *(f.quantile(level) for f in told)) for level in (0.05, 0.5, 0.95))
+    return Fan((here, *ahead), low, middle, high)
