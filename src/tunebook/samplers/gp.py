@@ -167,7 +167,7 @@ class GPSampler(Sampler):
             found = step(rows.X, rows.y, at, waiting, rng) if due(at, number) else None
             return None if found is None else self._layout.real(found[None])[0]
         if number % (6 if quiet else 3) == 2:
-            return self._tpe.propose(1, number, history, waiting, rng)[0]
+            return np.asarray(self._tpe.propose(1, number, history, waiting, rng)[0])
         return None
 
     def _rows(self, history: History) -> tuple[_Rows, _Rows]:
