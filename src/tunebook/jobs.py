@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -54,12 +55,13 @@ if TYPE_CHECKING:
     from tunebook.data import LockedTest
 
 MANY_ROWS = 2_000
-SAMPLERS: Mapping[str, type[Sampler]] = {
+SAMPLERS: Mapping[str, Callable[[Space, Goal, int], Sampler]] = {
     "grid": GridSampler,
     "random": RandomSampler,
     "quasi": QuasiSampler,
     "tpe": TPESampler,
     "gp": GPSampler,
+    "gp-per-second": partial(GPSampler, per_second=True),
     "cmaes": CmaesSampler,
     "de": DESampler,
     "evolution": EvolutionSampler,

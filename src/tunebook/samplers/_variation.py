@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tunebook.samplers._belief import Belief
 from tunebook.samplers.base import Sampler
 from tunebook.samplers.quasi import QuasiSampler
 from tunebook.space import Array, Space
@@ -57,8 +58,9 @@ def unknown(space: Space, make: Callable[[], Array], known: set[bytes]) -> Array
 
 
 def start(sampler: Sampler, quasi: QuasiSampler, first: int, n: int, known: int) -> Array:
-    """The first generation: the default configuration where nothing is known, and quasi-random points."""
-    points = quasi.points(first, n)
+    """The first generation: the default configuration where nothing is known, and quasi-random points, bent to where
+    good values are believed to be."""
+    points = Belief(sampler.space).bent(quasi.points(first, n))
     if n and not known:
         points[0] = np.nan
     return points

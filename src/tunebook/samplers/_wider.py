@@ -27,6 +27,7 @@ from scipy.special import log_ndtr
 
 from tunebook.pareto import boxes, crowding, front, ranks
 from tunebook.samplers._acquisition import LOG_ROOT_2_PI, PARENTS, Search, log_chance, log_ei, with_slopes
+from tunebook.samplers._belief import Belief
 from tunebook.samplers._embedding import Inputs
 from tunebook.samplers._gp import Posterior
 from tunebook.samplers._layout import Layout
@@ -130,13 +131,18 @@ class WiderSearch(Search):
 
     ``goals`` are models of several goals and ``region`` what they may win; without a region the improvement of
     ``model`` counts, if ``improves``: not before something keeps the limits. ``limits`` are models of excesses with
-    their thresholds.
+    their thresholds, ``belief`` counts with a ``power``, and ``seconds`` is a model of their logarithm in units of
+    ``pace``.
     """
 
     goals: tuple[Posterior, ...] = ()
     region: Boxes | None = None
     improves: bool = True
     limits: tuple[tuple[Posterior, float], ...] = ()
+    belief: Belief | None = None
+    power: float = 0.0
+    seconds: Posterior | None = None
+    pace: float = 1.0
 
     def _terms(self) -> Iterator[tuple[Posterior, Of]]:
         """What is added up: functions of one model's mean and variance."""
@@ -146,6 +152,8 @@ class WiderSearch(Search):
             yield self.labels, log_chance
         for model, threshold in self.limits:
             yield model, partial(log_within, threshold=threshold)
+        if self.seconds is not None:
+            yield self.seconds, partial(_slower, pace=self.pace)
 
     def value(self, X: Array) -> Array:
         """The logarithm of the acquisition (c,) at codes (c, dim)."""
@@ -157,6 +165,8 @@ class WiderSearch(Search):
             both = [g.predict(g.scaled(x)) for g in self.goals]
             means, variances = (np.stack([b[i] for b in both], axis=1) for i in (0, 1))
             told += log_ehvi(means, variances, self.region)[0]
+        if self.belief is not None:
+            told += self.power * self.belief.log_density(X)
         return told
 
     def with_slopes(self, x: Inputs) -> tuple[Array, Array]:
@@ -168,6 +178,11 @@ class WiderSearch(Search):
         if self.region is not None:
             told, by = joint_slopes(self.goals, x, self.region)
             value, slopes = value + told, slopes + by
+        if self.belief is not None:  # options do not move here
+            active = np.ones(x.t.shape, dtype=bool)
+            active[:, self.model.embedding.arc] = x.there
+            told, by = self.belief.of_numbers(x.t, active)
+            value, slopes = value + self.power * told, slopes + self.power * by
         return value, slopes
 
 
@@ -208,6 +223,11 @@ def wider(
         region = Boxes.of(np.concatenate([told, believed]), np.ptp(told, axis=0))
     return WiderSearch(layout, goals[0], best, parents[:PARENTS], labels, tuple(goals), region, bool(within.any()),
                        tuple(limits))  # fmt: skip
+
+
+def _slower(mean: Array, variance: Array, pace: float) -> tuple[Array, Array, Array]:
+    """Minus the logarithm (c,) of the seconds, and its slopes by mean and by variance."""
+    return -pace * mean, np.full_like(mean, -pace), np.zeros_like(mean)
 
 
 def joint_slopes(models: Sequence[Posterior], x: Inputs, region: Boxes) -> tuple[Array, Array]:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tunebook.errors import SettingError
+from tunebook.samplers._belief import Belief
 from tunebook.samplers._ranking import places
 from tunebook.samplers.base import History, Sampler
 from tunebook.space import Array, Space
@@ -36,8 +37,9 @@ class CmaesSampler(Sampler):
     """CMA-ES, for numeric spaces with hundreds of trials and more.
 
     Numbers are one normal distribution, on the scales of the space (lattices of up to 64 values with a margin, so that
-    they never freeze); options and yes/no have a probability each. It starts around the default, or anew from a random
-    point where it has converged. ``population`` is 4 + 3 log(dim) unless given. Raises SettingError.
+    they never freeze); options and yes/no have a probability each. It starts around the default (or the middle of what
+    is likely), or anew from a random point where it has converged. ``population`` is 4 + 3 log(dim) unless given.
+    Raises SettingError.
     """
 
     def __init__(self, space: Space, goal: Goal, seed: int = 0, population: int | None = None) -> None:
@@ -96,6 +98,9 @@ class CmaesSampler(Sampler):
         start = np.random.default_rng([self.seed, generation]).random(self.space.dim)
         if generation == 0:
             start = np.nan_to_num(self.space.encode([self.space.default])[0], nan=0.5)
+            belief = Belief(self.space)
+            told = np.isfinite(belief.s)
+            start[belief.numeric[told]] = np.clip(belief.c[told], 0.0, 1.0)
         d = len(self._gauss)
         return CatCMAwM(
             x_space=[[0.0, 1.0]] * len(self._x) or None,

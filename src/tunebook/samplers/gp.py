@@ -6,17 +6,18 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tunebook.samplers._acquisition import PARENTS, Search
+from tunebook.samplers._belief import Belief
 from tunebook.samplers._embedding import Embedding
 from tunebook.samplers._gp import Posterior, Priors, fit, posterior
 from tunebook.samplers._layout import Layout, keys
-from tunebook.samplers._transforms import targets
+from tunebook.samplers._transforms import standardised, targets
 from tunebook.samplers._trust import due, region, step
 from tunebook.samplers._wider import MOST_GOALS, Known, limit_targets, scalarised, wider
 from tunebook.samplers.base import History, Sampler
@@ -28,7 +29,7 @@ from tunebook.trial import Goal
 T = TypeVar("T")
 Cache = OrderedDict[tuple[object, ...], T]
 Index = npt.NDArray[np.int64]
-Kind = Literal["power", "ranks", "failed", "limit"]
+Kind = Literal["power", "ranks", "failed", "limit", "seconds"]
 
 WARP_FROM = 12
 REFITS = ((400, 16), (150, 8), (48, 4), (0, 1))
@@ -71,6 +72,8 @@ class GPSampler(Sampler):
     number of the trial: one of power-transformed losses and one whose bad half is squashed to ranks first.
     What fails is modelled by a process of its own: the improvement counts times the probability of success.
     With several goals the improvement is that of the hypervolume, and it counts times the probability of each limit.
+    Beliefs (``likely`` in the space) count with a power that fades; ``per_second`` divides by the seconds that a trial
+    is expected to take.
     Configurations that were cut short count with the loss that they are taken to end with (``History.ends``).
 
     Where all axes are smooth and the fitted noise is at most a twentieth of the variance, one of four proposals is a
@@ -82,8 +85,9 @@ class GPSampler(Sampler):
     an earlier number of rows had come. What is cached could be computed again.
     """
 
-    def __init__(self, space: Space, goal: Goal, seed: int = 0) -> None:
+    def __init__(self, space: Space, goal: Goal, seed: int = 0, per_second: bool = False) -> None:
         super().__init__(space, goal, seed)
+        self.per_second, self._belief = per_second, Belief(space)
         self._start, self._tpe = QuasiSampler(space, goal, seed), TPESampler(space, goal, seed)
         self._begin = 3 + space.dim // 2
         self._layout = Layout(space)
@@ -95,11 +99,12 @@ class GPSampler(Sampler):
 
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         if len(history) < self._begin or history.feasible.sum() < 2 or self.space.dim == 0:
-            points = self._start.points(first, n)
+            points = self._belief.bent(self._start.points(first, n))
             if n and not len(history) and not len(pending):
                 points[0] = np.nan
             return points
         rows, failed = self._rows(history)
+        plain = history.plain and not self._belief.any and not self.per_second
         labels = None
         if not history.feasible.all():
             labels = self._model("failed", failed)
@@ -108,10 +113,10 @@ class GPSampler(Sampler):
         for i in range(n):
             waiting = np.concatenate([pending, np.array(out).reshape(-1, self.space.dim)])
             kind, found = KINDS[(first + i) % 2], None
-            if history.plain:
+            if plain:
                 found = self._aside(rows, history, waiting, first + i, rng)
             if found is None or keys(found[None])[0] in taken:
-                if history.plain:
+                if plain:
                     search = self._search(kind, rows, labels, waiting)
                 else:
                     search = self._wider(kind, history.at(history.feasible), labels, waiting, first + i)
@@ -145,7 +150,15 @@ class GPSampler(Sampler):
             goals.append(model)
         excesses = [_Rows(told.X, excess, v) for excess in told.excess.T]
         limits = [(self._model("limit", rows), limit_targets(rows.y)[1]) for rows in excesses]
-        return wider(self._layout, goals, Known(told.X, means, told.excess), waiting, limits, labels)
+        search = wider(self._layout, goals, Known(told.X, means, told.excess), waiting, limits, labels)
+        if self._belief.any:
+            search = replace(search, belief=self._belief, power=self._belief.weight(len(told)))
+        if self.per_second and told.seconds.any():
+            # in units of its own: the model's targets are scaled, and what is wanted is the logarithm itself
+            spent = np.log(np.maximum(told.seconds, 1e-3 * told.seconds.max()))
+            model = self._model("seconds", _Rows(told.X, spent, v))
+            search = replace(search, seconds=model, pace=float(spent.std()))
+        return search
 
     def _believing(self, kind: Kind, rows: _Rows, waiting: Array) -> tuple[Posterior, Array, Index]:
         """The process given all rows, and what waits as predicted; posterior means of the rows that it holds."""
@@ -154,6 +167,12 @@ class GPSampler(Sampler):
         mean = _targets(rows.y, kind)[order] - model.noise * rows.v[order] * model.alpha
         believed = model.scaled(self._embedding.inputs(waiting))
         return model.extended(believed, np.ones(len(waiting))), mean, order
+
+    def believed(self, history: History, kind: Kind) -> tuple[Index, Array, Array]:
+        """Which of the feasible rows of a history the process holds, and its mean and standard deviation there, (k,),
+        without noise, as targets."""
+        model, mean, order = self._believing(kind, self._rows(history)[0], np.empty((0, self.space.dim)))
+        return order, mean, np.sqrt(model.predict(model.A)[1])
 
     def _aside(
         self, rows: _Rows, history: History, waiting: Array, number: int, rng: np.random.Generator
@@ -233,6 +252,8 @@ def _targets(y: Array, kind: Kind) -> Array:
     """What a process is told of losses, labels or excesses."""
     if kind == "limit":
         return limit_targets(y)[0]
+    if kind == "seconds":
+        return standardised(y)
     return y if kind == "failed" else targets(y, kind == "ranks")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunebook.errors import SettingError
+from tunebook.samplers._belief import Belief
 from tunebook.samplers._budget import level
 from tunebook.samplers._parzen import Layout, Parzen
 from tunebook.samplers._ranking import standing
@@ -54,10 +55,12 @@ class TPESampler(Sampler):
         self.startup, self.candidates, self.gamma = startup, candidates, gamma
         self._quasi = QuasiSampler(space, goal, seed)
         self._layout = Layout(space)
+        self._belief = Belief(space)
+        self._lower = [j for j in range(space.dim) if j not in self._layout.upper]
 
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         if len(history) < self.startup or not history.feasible.any() or not self.space.dim:
-            return self._quasi.points(first, n)
+            return self._belief.bent(self._quasi.points(first, n))
         order, many = self._ranked(history)
         X = history.X[order]
         rank_weights = np.log(many + 0.5) - np.log(np.arange(1, many + 1))
@@ -65,27 +68,34 @@ class TPESampler(Sampler):
         others = np.concatenate([X[many:], _without(pending, X)])
         rest = Parzen.around(self._layout, others, np.ones(len(others)), SHARPER)
         taken = np.concatenate([X, pending])
+        power = self._belief.weight(len(history))
         found: list[Array] = []
         for _ in range(n):
-            best = self._best(good, rest, taken, rng)
+            best = self._best(good, rest, taken, power, rng)
             rest = rest.plus(best)
             taken = np.concatenate([taken, best[None]])
             found.append(best)
         return np.array(found, dtype=np.float64).reshape(len(found), self.space.dim)
 
-    def _best(self, good: Parzen, rest: Parzen, taken: Array, rng: np.random.Generator) -> Array:
-        """The candidate (d,) with the best ratio that is not taken yet (or simply the best)."""
+    def _best(self, good: Parzen, rest: Parzen, taken: Array, power: float, rng: np.random.Generator) -> Array:
+        """The candidate (d,) with the best ratio that is not taken yet (or simply the best). The ratio counts times the
+        belief to a power."""
         above = self._layout.above
         upper = None
         if self._layout.upper:
             x = good.sample(self.candidates, rng)
             features = self._layout.features(x)
-            best = int(np.argmax(good.log_density(features, above) - rest.log_density(features, above)))
+            ratio = good.log_density(features, above) - rest.log_density(features, above)
+            if self._belief.any:
+                ratio = ratio + power * self._belief.log_density(x, self._layout.upper)
+            best = int(np.argmax(ratio))
             upper = x[best]
             good, rest = good.given(features[best]), rest.given(features[best])
         x = good.sample(self.candidates, rng, upper)
         features = self._layout.features(x)
         ratio = good.log_density(features, ~above) - rest.log_density(features, ~above)
+        if self._belief.any:
+            ratio = ratio + power * self._belief.log_density(x, self._lower)
         order = np.argsort(-ratio, kind="stable")
         chosen = next((i for i in order.tolist() if not _same(taken, x[i]).any()), int(order[0]))
         return np.asarray(x[chosen])

@@ -40,7 +40,8 @@ def flatten(
         if not isinstance(below, Mapping) or not below or not all(isinstance(s, Nested) for s in below.values()):
             put(name, item)
             continue
-        put(name, next(iter(below)) if len(below) == 1 else Choice(tuple(below), item.ordered, item.default))
+        labels = tuple(below)
+        put(name, labels[0] if len(labels) == 1 else Choice(labels, item.ordered, item.default, item.likely))
         for label, space in below.items():
             head = f"{name}.{label}."
             for inner, it in space._items.items():

@@ -118,7 +118,8 @@ class Parameter(ABC):
     def as_dict(self) -> dict[str, Any]:
         """A JSON object that ``Space.from_dict`` reads back."""
         told = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        return {"type": self.type} | {k: v for k, v in told.items() if v is not None and v is not False}
+        kept = {k: list(v) if isinstance(v, tuple) else v for k, v in told.items()}
+        return {"type": self.type} | {k: v for k, v in kept.items() if v is not None and v is not False}
 
     def __repr__(self) -> str:
         needed = [f.name for f in fields(self) if f.default is MISSING]  # type: ignore[arg-type]
@@ -137,12 +138,15 @@ class _Number(Parameter):
     log: bool = False
     step: float | None = None
     default: float | None = None
+    likely: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, np.generic):
                 object.__setattr__(self, f.name, value.item())
+        if isinstance(self.likely, list):
+            object.__setattr__(self, "likely", tuple(self.likely))
 
     @property
     @abstractmethod
@@ -206,7 +210,7 @@ class _Number(Parameter):
         found = rules.number(where, self.low, self.high, self.log, self.step, whole=whole)
         if not found and self.default is not None and not self.contains(self.default):
             found = [rules.default(where, self.default, self._told)]
-        return found
+        return found or rules.likely_range(where, self.likely, self.log)
 
     @property
     def _told(self) -> str:
@@ -242,7 +246,8 @@ class Scale:
 
     def __init__(self, numbers: Sequence[_Number]) -> None:
         ends = np.array([[*n._ends, n.low, n.high] for n in numbers], dtype=np.float64).reshape(-1, 4)
-        self._start, self._end, self._low, self._high = ends[0] if len(numbers) == 1 else ends.T
+        rows: list[Array] = list(ends[0] if len(numbers) == 1 else ends.T)
+        self._start, self._end, self._low, self._high = rows
         log = [n.log for n in numbers]
         self._log: bool | npt.NDArray[np.bool_] = log[0] if len(set(log)) == 1 else np.array(log, dtype=bool)
 
@@ -266,7 +271,11 @@ class Scale:
 
 @dataclass(frozen=True, repr=False)
 class Float(_Number):
-    """A real number in [low, high], both included; ``log`` for a log scale, ``step`` for a lattice."""
+    """A real number in [low, high], both included; ``log`` for a log scale, ``step`` for a lattice.
+
+    ``likely=(low, high)`` says where good values are believed to be, with two chances in three: samplers look there
+    first, and believe what they measure more the more that is.
+    """
 
     type: ClassVar[str] = "float"
 
@@ -302,7 +311,10 @@ def _digits(number: float) -> int:
 
 @dataclass(frozen=True, repr=False)
 class Int(_Number):
-    """A whole number in [low, high], both included. Each value owns a slice of [0, 1], equal on a linear scale."""
+    """A whole number in [low, high], both included. Each value owns a slice of [0, 1], equal on a linear scale.
+
+    ``likely`` is as for ``Float``.
+    """
 
     type: ClassVar[str] = "int"
 
@@ -333,12 +345,14 @@ class Choice(Parameter):
     """One of several options: a sequence of plain values, or a mapping of label to the Space below that label.
 
     ``ordered=True`` says that the options are given from least to most (sizes, strengths): neighbours are alike.
-    Without a ``default`` it is the first option.
+    Without a ``default`` it is the first option. ``likely`` are weights, one an option in their order: how much each is
+    believed to be the best.
     """
 
     options: Sequence[Value] | Mapping[str, Nested]
     ordered: bool = False
     default: Value = None
+    likely: Sequence[float] | None = None
 
     type: ClassVar[str] = "choice"
 
@@ -346,6 +360,8 @@ class Choice(Parameter):
         if isinstance(self.options, list | tuple | range):
             plain = tuple(o.item() if isinstance(o, np.generic) else o for o in self.options)
             object.__setattr__(self, "options", plain)
+        if isinstance(self.likely, list):
+            object.__setattr__(self, "likely", tuple(self.likely))
 
     @cached_property
     def _at(self) -> dict[object, int]:
@@ -408,7 +424,7 @@ class Choice(Parameter):
             ]  # fmt: skip
         if not found and self.default is not None and not self.contains(self.default):
             found = [rules.default(where, self.default, self._told(self.default))]
-        return found
+        return found or rules.likely_options(where, self.likely, self.options)
 
     def as_dict(self) -> dict[str, Any]:
         out = super().as_dict()

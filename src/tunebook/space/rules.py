@@ -161,6 +161,36 @@ def default(where: str, value: object, expected: str) -> Problem:
                    "move the default inside, or widen the range")  # fmt: skip
 
 
+# beliefs
+
+
+def likely_range(where: str, likely: object, log: bool) -> list[Problem]:
+    """Where good numbers are believed to be."""
+    if likely is None:
+        return []
+    pair = likely if isinstance(likely, tuple) and len(likely) == 2 else ()
+    low, high = pair if all(_is_finite(x) for x in pair) and pair else (1.0, 0.0)
+    if low < high and (low > 0 or not log):
+        return []
+    return [problem(121, where, "this is no range of likely values", f"likely={shown(likely)}",
+                    "(low, high), low < high" + (", above 0" if log else ""), "likely=(0.001, 0.1)")]  # fmt: skip
+
+
+def likely_options(where: str, likely: object, options: Sequence[object] | Mapping[str, object]) -> list[Problem]:
+    """How much each option is believed to be the best."""
+    if likely is None:
+        return []
+    told = likely if isinstance(likely, tuple) else ()
+    if len(told) == len(options) and all(_is_finite(x) and x >= 0 for x in told) and sum(told) > 0:
+        return []
+    return [problem(121, where, "these are no weights of the options", f"likely={shown(likely)}",
+                    f"{len(options)} numbers >= 0, one an option", f"likely={[1] * min(len(options), 9)}")]  # fmt: skip
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 # names, constants and what is no parameter at all
 
 
