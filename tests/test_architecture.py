@@ -19,9 +19,10 @@ LADDER = (  # lowest row first
     ("diagnose", "ensembles"),
     ("executors", "training", "playbook"),
     ("study", "report", "learners", "record"),
-    ("interop", "progress", "settings", "story", "origin"),
+    ("progress", "settings", "story", "origin"),
     ("jobs",),
     ("tables",),
+    ("interop",),
     ("cli", "web", "testing"),
     (ROOT,),
 )

@@ -34,7 +34,7 @@ from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.story import look_of, model_of
 from tunebook.study import Study
-from tunebook.trial import Context, Goal, Status, Trial, Trials, config_key
+from tunebook.trial import Context, Direction, Goal, Status, Trial, Trials, config_key
 
 ENSEMBLE, CARD = "ensemble", "model-card.md"
 TRIALS = 10_000
@@ -132,6 +132,16 @@ def _folds_of(dataset: Dataset, rows: int) -> Folds:
     if dataset.in_time:
         return replace(usual, kind="time", repeats=1)
     return usual if dataset.groups is None else replace(usual, kind="group")
+
+
+def goal_of(metric: str | None) -> Goal | None:
+    """The goal that a metric's name means. Raises SettingError."""
+    if metric is None:
+        return None
+    if metric not in METRICS:
+        raise SettingError("unknown metric", where="metric", got=metric, expected=nearest(metric, METRICS),
+                           code="CONFIG-049")  # fmt: skip
+    return Goal(metric, Direction(METRICS[metric].direction))
 
 
 def goal_for(learner: AutoLearner, dataset: Dataset, goal: Goal | None) -> Goal:

@@ -11,11 +11,9 @@ from tunebook.cli.find import found
 from tunebook.cli.run import Ways, run_told, succeeded
 from tunebook.cli.words import as_json, cell, clean_lines, say, table, tell
 from tunebook.data import SCHEMES
-from tunebook.errors import SettingError, nearest
-from tunebook.metrics import METRICS
+from tunebook.errors import SettingError
 from tunebook.record import JOB, RUNS, read_record
-from tunebook.tables import judge_record, tune_table
-from tunebook.trial import Direction, Goal
+from tunebook.tables import goal_of, judge_record, tune_table
 
 NO_SUCCESS = 3
 
@@ -41,16 +39,6 @@ def _last_column(data: str) -> str:
         return "COLUMN"
     with path.open(encoding="utf-8", errors="replace") as file:
         return file.readline().strip().replace(";", ",").rpartition(",")[2].strip('"') or "COLUMN"
-
-
-def goal_of(metric: str | None) -> Goal | None:
-    """The goal that a metric's name means. Raises SettingError."""
-    if metric is None:
-        return None
-    if metric not in METRICS:
-        raise SettingError("unknown metric", where="--metric", got=metric, expected=nearest(metric, METRICS),
-                           code="CONFIG-049")  # fmt: skip
-    return Goal(metric, Direction(METRICS[metric].direction))
 
 
 def tune(data: str, told: Mapping[str, Any], options: Mapping[str, Any], ways: Ways) -> int:
