@@ -91,6 +91,35 @@ def roc_auc(truth: ArrayLike, probabilities: ArrayLike) -> float:
     return float(np.mean([_auc(t == c, p[:, c]) for c in ([1] if k == 2 else range(k))]))
 
 
+def average_precision(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean of the precision at each true example of a class, from the surest prediction down; ties count as one step.
+
+    Of the second of two classes; for more the unweighted mean over the classes. It says more than ROC-AUC where a class
+    is rare (Davis and Goadrich 2006). Raises DataError when a class has no example: the score is not defined then.
+    """
+    t, p = _probabilities(truth, probabilities)
+    k = p.shape[1]
+    counts = np.bincount(t, minlength=k)
+    wanted = [1] if k == 2 else list(range(k))
+    if (counts[wanted] == 0).any():
+        raise DataError("average precision needs examples of every class",
+                        got=f"none of class {wanted[int(np.argmin(counts[wanted]))]}",
+                        fix="a larger or stratified part, or another metric")  # fmt: skip
+    return float(np.mean([_precision(t == c, p[:, c]) for c in wanted]))
+
+
+def matthews(truth: ArrayLike, labels: ArrayLike) -> float:
+    """Correlation of truth and labels, from -1 to 1; 0 where one is constant.
+
+    Matthews 1975; for more classes Gorodkin 2004.
+    """
+    matrix = _counts(*_labels(truth, labels)).astype(np.float64)
+    n, right = matrix.sum(), matrix.trace()
+    true, told = matrix.sum(axis=1), matrix.sum(axis=0)
+    spread = float((n * n - (true**2).sum()) * (n * n - (told**2).sum()))
+    return float((right * n - true @ told) / math.sqrt(spread)) if spread > 0 else 0.0
+
+
 def rmse(truth: ArrayLike, values: ArrayLike) -> float:
     """Root of the mean squared error, in the units of the target."""
     t, p = _values(truth, values)
@@ -157,6 +186,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             Metric("log_loss", log_loss, "minimize", "probabilities"),
             Metric("brier", brier, "minimize", "probabilities"),
             Metric("roc_auc", roc_auc, "maximize", "probabilities"),
+            Metric("average_precision", average_precision, "maximize", "probabilities"),
+            Metric("matthews", matthews, "maximize", "labels"),
             Metric("rmse", rmse, "minimize", "values"),
             Metric("mae", mae, "minimize", "values"),
             Metric("r2", r2, "maximize", "values"),
@@ -334,6 +365,14 @@ def _auc(positive: Array, scores: Array) -> float:
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
     p = int(positive.sum())
     return float((ranks[positive].sum() - p * (p + 1) / 2) / (p * (len(scores) - p)))
+
+
+def _precision(positive: Array, scores: Array) -> float:
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(positive[order])
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # the last row of each group of ties
+    gained = np.diff(np.append(0, hits[ends]))
+    return float((gained * hits[ends] / (ends + 1)).sum() / hits[-1])
 
 
 def _counts(truth: Array, labels: Array, classes: int = 0) -> Array:

@@ -15,6 +15,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from tunebook.analysis.calibration import best_threshold, calibration
 from tunebook.data import DataRef, Dataset, Folds, LockedTest, Parts, Split, leaks, open_dataset
 from tunebook.ensembles import Judged, Predictions, compared, greedy
 from tunebook.ensembles.base import Weighted
@@ -25,7 +26,7 @@ from tunebook.learners.auto import AutoLearner, folds_for
 from tunebook.learners.base import MODEL
 from tunebook.learners.ensemble import KIND, save_ensemble
 from tunebook.learners.table import read_fold
-from tunebook.metrics import METRICS, chance_level
+from tunebook.metrics import METRICS, chance_level, class_report, confusion_matrix
 from tunebook.playbook import Chapter, Round
 from tunebook.playbook.base import ranked, tell_config
 from tunebook.record import JOB, PLAN, TEST, Record
@@ -355,12 +356,48 @@ def model_card(result: Result, table: Table, settings: Settings) -> str:
                      *(f"- {line}" for line in told_of(table))]),
         ("## Model", [*model, f"- {size / 2**20:.3g} MiB on disk"]),
         ("## Scores", scores),
+        *_finalists(result, table),
         ("## How it was found", [f"- {budget}, seed {settings.seed}", "- the space, and every trial: report.html"]),
         ("## Caveats", ["- It holds for rows like these; what has changed since they were gathered, it cannot know.",
                         "- Categories that it never saw count as none of those that it knows."]),
         ("## Use", [f"    tunebook predict {result.folder} new.csv", "", f"Versions: {versions}"]),
     ]  # fmt: skip
     return "\n\n".join(head + "\n\n" + "\n".join(lines) for head, lines in parts) + "\n"
+
+
+def _finalists(result: Result, table: Table) -> list[tuple[str, list[str]]]:
+    """Confusion matrix, scores of the classes and calibration of the default and of the final configuration, from
+    predictions for rows that they were not trained on."""
+    data, told = table.dataset, list[tuple[str, list[str]]]()
+    if not data.classes:
+        return told
+    for what, config in {"The default": result.baseline, "The final configuration": result.config}.items():
+        key = config_key(config)
+        trials = [t for t in result.trials.values() if t.key == key and t.status is Status.COMPLETED]
+        found = (_out_of_fold(result.folder / "trials" / str(t.number), table) for t in trials if not t.context.final)
+        kept = next((f for f in found if f is not None), None)
+        if kept is None:
+            continue
+        truth, p = data.targets[kept[0]], kept[1]
+        told.append((f"## {what}, on {len(truth):,} rows by cross-validation", _scores_of(data.classes, truth, p)))
+    return told
+
+
+def _scores_of(classes: tuple[str, ...], truth: np.ndarray[Any, Any], p: np.ndarray[Any, Any]) -> list[str]:
+    labels = p.argmax(axis=1)
+    matrix = confusion_matrix(truth, labels, len(classes))
+    lines = ["| true \\ predicted | " + " | ".join(classes) + " | precision | recall | F1 |",
+             "|---|" + "---|" * (len(classes) + 3)]  # fmt: skip
+    for row, score in zip(matrix.tolist(), class_report(truth, labels, classes), strict=True):
+        counts = " | ".join(f"{v:,}" for v in row)
+        lines.append(f"| {score.label} | {counts} | {score.precision:.3f} | {score.recall:.3f} | {score.f1:.3f} |")
+    curve = calibration(truth, p)
+    lines += ["", f"Probabilities are off by {curve.error:.3f} on average (calibration error)."]
+    if len(classes) == 2:
+        for name in ("f1", "balanced_accuracy"):
+            at, value = best_threshold(truth, p, METRICS[name])
+            lines.append(f"{name} is highest, {value:.4g}, when {classes[1]!r} is predicted from {at:.2f} on.")
+    return lines
 
 
 def _target(data: Dataset) -> str:
