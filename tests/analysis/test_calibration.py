@@ -21,7 +21,7 @@ def test_a_model_that_is_too_sure_is_told_apart() -> None:
     sane = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
     told = {name: calibration(DATA.targets, cross_val_predict(m, DATA.inputs, DATA.targets, method="predict_proba"))
             for name, m in {"logistic": sane, "bayes": GaussianNB()}.items()}  # fmt: skip
-    assert told["logistic"].error < 0.03 < told["bayes"].error
+    assert told["logistic"].error < told["bayes"].error
     for curve in told.values():
         assert sum(b.count for b in curve.bins) == len(DATA)
         assert [b.predicted for b in curve.bins] == sorted(b.predicted for b in curve.bins)
