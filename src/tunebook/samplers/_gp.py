@@ -60,18 +60,20 @@ def squared_distances(A: Array, B: Array) -> Array:
 
 @dataclass(frozen=True)
 class Priors:
-    """What is fixed of a model: the embedding, ``active`` (how many axes a configuration has on average), and
-    whether the inputs are warped."""
+    """What is fixed of a model: the embedding, ``active`` (how many axes a configuration has on average), whether the
+    inputs are warped, how much ``longer`` the log length scales of the prior are, and the bounds of log noise."""
 
     embedding: Embedding
     active: float
     warped: bool
+    longer: float = 0.0
+    noise: tuple[float, float] = LOG_NOISE
 
     @property
     def mean(self) -> Array:
         """Modes of the priors, as if all were normal in theta."""
         e = self.embedding
-        scale = math.sqrt(2.0) + 0.5 * math.log(max(self.active, 1.0)) - SCALE_SD**2
+        scale = math.sqrt(2.0) + 0.5 * math.log(max(self.active, 1.0)) - SCALE_SD**2 + self.longer
         return np.concatenate([np.full(e.dim, scale), [0.0, NOISE_MEAN], np.zeros(2 * e.p)])
 
     @property
@@ -84,12 +86,12 @@ class Priors:
     def bounds(self) -> list[tuple[float, float]]:
         e = self.embedding
         shape = LOG_SHAPE if self.warped else (0.0, 0.0)
-        return [LOG_SCALE] * e.dim + [LOG_VARIANCE, LOG_NOISE] + [shape] * (2 * e.p)
+        return [LOG_SCALE] * e.dim + [LOG_VARIANCE, self.noise] + [shape] * (2 * e.p)
 
     def start(self, noise: float) -> Array:
         """A place to begin: scales of the prior's lower half, where data can still be told apart."""
         out = self.mean
-        out[: self.embedding.dim] = 0.5 * math.log(max(self.active, 1.0))
+        out[: self.embedding.dim] = 0.5 * math.log(max(self.active, 1.0)) + 0.5 * self.longer
         out[self.embedding.dim + 1] = noise
         return out
 

@@ -75,6 +75,28 @@ def targets(y: Array, squash: bool) -> Array:
     return standardised(yeo_johnson(y, likeliest_power(y)))
 
 
+def losses(y: Array, t: Array) -> Array:
+    """What losses the targets ``t`` (m,) stand for, those of all losses being ``targets(y, False)``: its inverse."""
+    scaled = by_good_half(y)
+    lam = likeliest_power(scaled)
+    told = yeo_johnson(scaled, lam)
+    raw = _from_yeo_johnson(told.mean() + max(float(told.std()), 1e-300) * t, lam)
+    low, high = int(np.argmin(y)), int(np.argmax(y))
+    span = scaled[high] - scaled[low]
+    rise = (y[high] / span - y[low] / span) if span > 0 else 0.0
+    return np.asarray(y[low] + (np.clip(raw, -FAR, FAR) - scaled[low]) * rise)
+
+
+def _from_yeo_johnson(t: Array, lam: float) -> Array:
+    """The inverse of ``yeo_johnson``; infinite beyond its range."""
+    power = np.where(t >= 0, lam, 2.0 - lam)
+    size, flat = np.abs(t), np.abs(power) < 1e-9
+    base = np.maximum(1.0 + power * size, 1e-300)
+    with np.errstate(over="ignore"):
+        out = np.where(flat, np.expm1(np.minimum(size, 700.0)), np.power(base, 1.0 / np.where(flat, 1.0, power)) - 1.0)
+    return np.where(t >= 0, out, -out)
+
+
 def warp(t: Array, a: Array, b: Array) -> Array:
     """Kumaraswamy's distribution function."""
     return np.asarray(-np.expm1(b * np.log1p(-np.power(np.clip(t, EDGE, 1.0 - EDGE), a))))
