@@ -1,9 +1,12 @@
 """Losses of trials that were cut short, carried to the end."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tunebook.samplers._partial import carried, levels
+from tunebook.samplers.gp import GPSampler
 from tunebook.samplers.random import RandomSampler
 from tunebook.space import Float, Space
 from tunebook.trial import Goal, Measurement, Status, Trial
@@ -90,3 +93,13 @@ def test_told_at_once_or_one_by_one_is_the_same() -> None:
         other.tell([t])
         _ = other.history
     np.testing.assert_array_equal(one.history.ends, other.history.ends)
+
+
+def test_the_gp_goes_on_exploring_while_trials_are_cut_short() -> None:
+    """Short trainings that rise towards x = 1: a model that believed them would look there and nowhere else."""
+    sampler = GPSampler(SPACE, Goal("loss"))
+    whole = GPSampler(SPACE, Goal("loss"))
+    sampler.tell(replace(told(n, 1.0 - n / 100, *([0.5] if n > 38 else [])), config={"x": n / 40}) for n in range(40))
+    whole.tell(replace(told(n, 1.0 - n / 100), config={"x": n / 40}) for n in range(40))
+    far = [[float(s.ask(1, [], n)[0]["x"]) < 0.6 for n in range(40, 60)] for s in (sampler, whole)]  # type: ignore[arg-type]
+    assert 2 <= sum(far[0]) <= 5 and sum(far[1]) == 0

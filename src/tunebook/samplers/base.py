@@ -62,6 +62,11 @@ class History:
         return np.asarray(self.losses[:, 0])
 
     @property
+    def partial(self) -> bool:
+        """Whether trials were left at different steps."""
+        return len(np.unique(self.budget[self.feasible])) > 1
+
+    @property
     def plain(self) -> bool:
         """Whether there is one goal, and no limit."""
         return (self.losses.shape[1], self.excess.shape[1]) == (1, 0)

@@ -32,6 +32,7 @@ Index = npt.NDArray[np.int64]
 Kind = Literal["power", "ranks", "failed", "limit", "seconds"]
 
 WARP_FROM = 12
+EXPLORING = 4
 REFITS = ((400, 16), (150, 8), (48, 4), (0, 1))
 EACH = 150
 FITTED = 260
@@ -75,6 +76,7 @@ class GPSampler(Sampler):
     Beliefs (``likely`` in the space) count with a power that fades; ``per_second`` divides by the seconds that a trial
     is expected to take.
     Configurations that were cut short count with the loss that they are taken to end with (``History.ends``).
+    While there are such, one of four proposals is a Sobol point: what short trainings say can mislead.
 
     Where all axes are smooth and the fitted noise is at most a twentieth of the variance, one of four proposals is a
     step of a quadratic model around the incumbent (``_trust``), and three are while such steps pay. Elsewhere one of
@@ -92,7 +94,8 @@ class GPSampler(Sampler):
         self._begin = 3 + space.dim // 2
         self._layout = Layout(space)
         self._embedding = Embedding(space)
-        self._active = active_axes(space)
+        drawn = space.mask(np.random.default_rng(0).random((256, space.dim)))
+        self._active = float((~np.isnan(drawn)).sum(axis=1).mean())
         self._fits: Cache[Array] = OrderedDict()
         self._models: Cache[Posterior] = OrderedDict()
 
@@ -112,7 +115,9 @@ class GPSampler(Sampler):
         for i in range(n):
             waiting = np.concatenate([pending, np.array(out).reshape(-1, self.space.dim)])
             kind, found = KINDS[(first + i) % 2], None
-            if plain:
+            if history.partial and (first + i) % EXPLORING == 0:
+                found = self._start.points(first + i, 1)[0]
+            elif plain:
                 found = self._aside(rows, history, waiting, first + i, rng)
             if found is None or keys(found[None])[0] in taken:
                 if plain:
@@ -167,6 +172,12 @@ class GPSampler(Sampler):
         believed = model.scaled(self._embedding.inputs(waiting))
         return model.extended(believed, np.ones(len(waiting))), mean, order
 
+    def believed(self, history: History, kind: Kind) -> tuple[Index, Array, Array]:
+        """Which of the feasible rows of a history the process holds, and its mean and standard deviation there, (k,),
+        without noise, as targets."""
+        model, mean, order = self._believing(kind, self._rows(history)[0], np.empty((0, self.space.dim)))
+        return order, mean, np.sqrt(model.predict(model.A)[1])
+
     def _aside(
         self, rows: _Rows, history: History, waiting: Array, number: int, rng: np.random.Generator
     ) -> Array | None:
@@ -192,7 +203,7 @@ class GPSampler(Sampler):
         """Which rows the model holds, in its order: those it was factored with, then the newer ones."""
         n = len(rows)
         m = refit_size(n)
-        return np.concatenate([some(rows.y[:m], MODELLED), np.arange(m, n)])
+        return np.concatenate([_some(rows.at(slice(0, m)), MODELLED), np.arange(m, n)])
 
     def _model(self, kind: Kind, rows: _Rows) -> Posterior:
         """The process given all rows."""
@@ -233,18 +244,12 @@ class GPSampler(Sampler):
 
     def _fit(self, kind: Kind, rows: _Rows, most: int, start: Array, steps: int) -> tuple[Array, float]:
         y = _targets(rows.y, kind)
-        which = some(rows.y, most)
+        which = _some(rows, most)
         inputs = self._embedding.inputs(rows.X[which])
         return fit(self._priors(len(rows)), inputs, y[which], rows.v[which], start, steps)
 
     def _priors(self, n: int) -> Priors:
         return Priors(self._embedding, self._active, n >= WARP_FROM)
-
-
-def active_axes(space: Space) -> float:
-    """How many axes a configuration has on average."""
-    drawn = space.mask(np.random.default_rng(0).random((256, space.dim)))
-    return float((~np.isnan(drawn)).sum(axis=1).mean())
 
 
 def _targets(y: Array, kind: Kind) -> Array:
@@ -265,12 +270,12 @@ def refit_size(n: int) -> int:
     return n - n % next(step for least, step in REFITS if n >= least)
 
 
-def some(y: Array, most: int) -> Index:
-    """Up to ``most`` of the rows, in order: those with the best third of the losses, and others evenly."""
-    n = len(y)
+def _some(rows: _Rows, most: int) -> Index:
+    """Up to ``most`` of the rows, in order: the best third, and others evenly from first to last."""
+    n = len(rows)
     if n <= most:
         return np.arange(n)
-    best = np.argsort(y, kind="stable")[: most // 3]
+    best = np.argsort(rows.y, kind="stable")[: most // 3]
     rest = np.setdiff1d(np.arange(n), best)
     evenly = rest[np.linspace(0, len(rest) - 1, most - len(best)).astype(np.int64)]
     return np.sort(np.concatenate([best, evenly]))

@@ -172,12 +172,13 @@ class ForecastStop(Stop):
     """Stops a trial that will hardly beat the best: whose forecast end is below the best loss of all with a probability
     of less than ``chance``.
 
-    Never while fewer than ``least`` trials are complete, and never the trial that holds the best loss. The forecast is
+    Never before ``first`` (a tenth of the training, at least 3 steps), never while fewer than ``least`` trials are
+    complete, and never the trial that holds the best loss. The forecast is
     that of ``schedulers.forecast``, from the 200 trials that came furthest.
     """
 
     def __init__(self, goal: Goal, steps: int, chance: float = 0.05, least: int = 2, first: int | None = None) -> None:
-        super().__init__(goal, steps, first)
+        super().__init__(goal, steps, max(3, round(steps / 10)) if first is None else first)
         if not 0 < chance < 1:
             raise SettingError("chance is a probability", where="chance", got=repr(chance), expected="0 to 1")
         self.chance, self.least = chance, _require("least", least, 1)
