@@ -50,6 +50,7 @@ from tunebook.stores.base import Store
 from tunebook.story import base_of, chapters, extended, look_of, model_of, plan_of, played, story_of
 from tunebook.study import Interrupted, Search, Study
 from tunebook.trial import Goal, Status, Trials
+from tunebook.warm import WARM, lessons
 
 if TYPE_CHECKING:
     from tunebook.data import LockedTest
@@ -285,21 +286,25 @@ def _leaving_well(folder: Path) -> Iterator[None]:
 
 @public
 def open_study(space: Space, goal: Goal, *, sampler: str = "tpe", steps: int = 1, seed: int = 0,
-               folder: str | Path = f"{RUNS}/study") -> Study:  # fmt: skip
+               folder: str | Path = f"{RUNS}/study", warm_start: Sequence[str | Path] = ()) -> Study:  # fmt: skip
     """A study for people who own their loop: in a ``with`` block, ``ask`` for trials and ``tell`` what they gave.
 
-    The same call takes the study up where it is. Raises StudyBusy when another process drives it.
+    ``warm_start`` names folders of earlier studies to learn from, of the same or an overlapping space. The same call
+    takes the study up where it is. Raises StudyBusy when another process drives it, StudyNotFound, and SettingError for
+    an earlier study from which nothing can be learned.
     """
     round = Round("search", "What is the best configuration?", space, goal, steps, 1, sampler)
-    return _Begun(store_of(made(folder)), folder, search_of(round, seed), seed)
+    return _Begun(store_of(made(folder)), folder, search_of(round, seed), seed, warm_start)
 
 
 class _Begun(Study):
     """A study whose one round is open for ask and tell as soon as it is entered."""
 
-    def __init__(self, store: Store, folder: Path | str, search: Search, seed: int) -> None:
+    def __init__(
+        self, store: Store, folder: Path | str, search: Search, seed: int, earlier: Sequence[str | Path]
+    ) -> None:
         super().__init__(store, folder, seed=seed)
-        self._begin_with = search
+        self._begin_with, self._earlier = search, earlier
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -308,8 +313,21 @@ class _Begun(Study):
         if found:
             self.__exit__(None, None, None)
             raise StudyMismatch(found)
+        try:
+            self._warm()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         self.begin(self._begin_with)
         return self
+
+    def _warm(self) -> None:
+        """Learn from earlier studies, once: what was learned is in the record, and they may go on or be deleted."""
+        if self._earlier and WARM not in self.trials.notes and not self.trials:
+            self.note(WARM, lessons(self._earlier, self._begin_with.space))
+        told = self.trials.notes.get(WARM)
+        if told is not None:
+            self._begin_with.sampler.warm(told["configs"], told["scores"])
 
 
 @public

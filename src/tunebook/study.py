@@ -22,14 +22,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from tunebook.errors import FailingStudy, ObjectiveError, SettingError, StudyMismatch
+from tunebook.errors import FailingStudy, ObjectiveError, SettingError, SpaceError, StudyMismatch
 from tunebook.executors.base import Executor
 from tunebook.faults import point
 from tunebook.measurement import check_measurement
 from tunebook.objective import Run
 from tunebook.samplers.base import Sampler
 from tunebook.schedulers.base import Copy, Scheduler, Verdict
-from tunebook.space import Config, Space
+from tunebook.space import Config, Space, Value
 from tunebook.stores.base import Store
 from tunebook.trial import (
     Closed,
@@ -56,6 +56,7 @@ from tunebook.trial import (
 
 MOST_LOSSES = 3
 SAME_FAILURES = 3
+FIRST = "first"  # the topic of the note on what is to be tried first
 STOPPED = "stopped early by the scheduler"
 MOST_WAITING = 256
 MOST_SECONDS = 0.5
@@ -225,6 +226,29 @@ class Study:
         """The context of a new trial: its own seed, so that no two trials share their luck."""
         return Context(seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
 
+    def try_first(self, *configs: Config) -> None:
+        """Have configurations evaluated before the sampler is asked; what they lack has its default. Call ``begin``
+        first. They are kept in the record. Raises SpaceError for what is not in the space.
+        """
+        space, whole = self._begun().space, list[dict[str, Value]]()
+        for config in configs:
+            strange = [n for n in config if n not in space.names and n not in space.constants]
+            adapted = None if strange else space.adapt(config)
+            found = space.complaints(config if adapted is None else adapted)
+            if found:
+                raise SpaceError(found)
+            whole.append(dict(adapted or {}))
+        self.note(FIRST, {"configs": [*self.trials.notes.get(FIRST, {"configs": []})["configs"], *whole]})
+
+    def _listed(self, search: Search) -> list[Config]:
+        """What is to be tried first and was not yet, of what has a place in the round's space."""
+        told = self.trials.notes.get(FIRST)
+        if told is None:
+            return []
+        tried = {t.key for t in self.trials.values()}
+        fitting = [c for c in (search.space.adapt(c) for c in told["configs"]) if c is not None]
+        return [c for c in fitting if search.space.contains(c) and config_key(c) not in tried]
+
     # people who own their loop
 
     def ask(self, n: int = 1) -> list[Trial]:
@@ -286,7 +310,8 @@ class Study:
             pairs = self._missing(search)[: len(targets)]
         else:
             pending = [t.config for t in self.trials.with_status(Status.RUNNING)]
-            configs = search.sampler.ask(len(targets), pending, first)
+            listed = self._listed(search)[: len(targets)]
+            configs = listed + search.sampler.ask(len(targets) - len(listed), pending + listed, first + len(listed))
             pairs = [(c, self.context(first + i)) for i, c in enumerate(configs)]
         events: list[Event] = []
         for i, ((config, context), until) in enumerate(zip(pairs, targets, strict=False)):

@@ -131,8 +131,8 @@ class WiderSearch(Search):
 
     ``goals`` are models of several goals and ``region`` what they may win; without a region the improvement of
     ``model`` counts, if ``improves``: not before something keeps the limits. ``limits`` are models of excesses with
-    their thresholds, ``belief`` counts with a ``power``, and ``seconds`` is a model of their logarithm in units of
-    ``pace``.
+    their thresholds, ``belief`` counts with a ``power``, ``seconds`` is a model of their logarithm in units of
+    ``pace``. With a ``lift`` the second of the goals is a model of other studies' scores, which the loss follows.
     """
 
     goals: tuple[Posterior, ...] = ()
@@ -143,17 +143,25 @@ class WiderSearch(Search):
     power: float = 0.0
     seconds: Posterior | None = None
     pace: float = 1.0
+    lift: float = 0.0
+
+    @property
+    def _joint(self) -> Callable[[Array, Array], tuple[Array, Array, Array]] | None:
+        """A function of the means and variances (c, m) of all ``goals``, if there is one."""
+        if self.region is not None:
+            return partial(log_ehvi, region=self.region)
+        return partial(_lifted, lift=self.lift, best=self.best) if self.lift and self.improves else None
 
     def _terms(self) -> Iterator[tuple[Posterior, Of]]:
         """What is added up: functions of one model's mean and variance."""
-        if self.region is None and self.improves:
+        if self._joint is None and self.improves:
             yield self.model, lambda mean, variance: log_ei(mean, variance, self.best)
         if self.labels is not None:
             yield self.labels, log_chance
         for model, threshold in self.limits:
             yield model, partial(log_within, threshold=threshold)
         if self.seconds is not None:
-            yield self.seconds, partial(_slower, pace=self.pace)
+            yield self.seconds, partial(_less, pace=self.pace)
 
     def value(self, X: Array) -> Array:
         """The logarithm of the acquisition (c,) at codes (c, dim)."""
@@ -161,10 +169,10 @@ class WiderSearch(Search):
         told = np.zeros(len(X))
         for model, of in self._terms():
             told += of(*model.predict(model.scaled(x)))[0]
-        if self.region is not None:
+        if (of_all := self._joint) is not None:
             both = [g.predict(g.scaled(x)) for g in self.goals]
             means, variances = (np.stack([b[i] for b in both], axis=1) for i in (0, 1))
-            told += log_ehvi(means, variances, self.region)[0]
+            told += of_all(means, variances)[0]
         if self.belief is not None:
             told += self.power * self.belief.log_density(X)
         return told
@@ -175,8 +183,8 @@ class WiderSearch(Search):
         for model, of in self._terms():
             told, by = with_slopes(model, x, of)
             value, slopes = value + told, slopes + by
-        if self.region is not None:
-            told, by = joint_slopes(self.goals, x, self.region)
+        if (of_all := self._joint) is not None:
+            told, by = joint_slopes(self.goals, x, of_all)
             value, slopes = value + told, slopes + by
         if self.belief is not None:  # options do not move here
             active = np.ones(x.t.shape, dtype=bool)
@@ -225,20 +233,27 @@ def wider(
                        tuple(limits))  # fmt: skip
 
 
-def _slower(mean: Array, variance: Array, pace: float) -> tuple[Array, Array, Array]:
-    """Minus the logarithm (c,) of the seconds, and its slopes by mean and by variance."""
+def _less(mean: Array, variance: Array, pace: float) -> tuple[Array, Array, Array]:
+    """The less the better, (c,), and its slopes by mean and by variance."""
     return -pace * mean, np.full_like(mean, -pace), np.zeros_like(mean)
 
 
-def joint_slopes(models: Sequence[Posterior], x: Inputs, region: Boxes) -> tuple[Array, Array]:
-    """log EHVI (c,) and its slopes (c, p) by the codes of the numeric axes."""
+def _lifted(mean: Array, variance: Array, lift: float, best: float) -> tuple[Array, Array, Array]:
+    """log EI (c,) of a loss that is a first target and ``lift`` times the mean of a second, and its slopes (c, 2)."""
+    value, by_mean, by_variance = log_ei(mean[:, 0] + lift * mean[:, 1], variance[:, 0], best)
+    return value, np.column_stack([by_mean, lift * by_mean]), np.column_stack([by_variance, np.zeros_like(by_mean)])
+
+
+def joint_slopes(models: Sequence[Posterior], x: Inputs, of: Of) -> tuple[Array, Array]:
+    """A function (c,) of the means and variances (c, m) of models, and its slopes (c, p) by the codes of the numeric
+    axes."""
     told = []
     for model in models:
         Z = model.embedding.features(x, model.shapes)
         A = Z * model.inverse_scales
         told.append((Z, A, *model.slopes(A)))
     means, variances = (np.stack([t[i] for t in told], axis=1) for i in (2, 3))
-    value, by_mean, by_variance = log_ehvi(means, variances, region)
+    value, by_mean, by_variance = of(means, variances)
     out = np.zeros_like(x.t)
     for j, (model, (Z, A, _, _, kept)) in enumerate(zip(models, told, strict=True)):
         e = model.embedding

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import final
 
 import numpy as np
@@ -23,6 +23,7 @@ from tunebook.space import Array, Config, Float, Space, Value
 from tunebook.trial import Goal, Status, Trial, config_key
 
 REDRAWS = 64
+LEADING = 3
 EXPLORED = 1711
 RESAMPLED, FACTORS = 0.25, (0.8, 1.2)
 
@@ -37,6 +38,8 @@ class History:
     beyond the limits, 0 or less within them, both inf where infeasible, and ``seconds`` (n,) that a trial took.
     ``ends`` (n,) are the losses of the first goal as they would be at the furthest step of all: see ``_partial``
     (the losses themselves if not given).
+    ``earlier`` (e, dim) are codes of what other studies tried, and ``scores`` (e,) how good it was there: standard
+    normal, small is good.
     """
 
     number: npt.NDArray[np.int64]
@@ -48,6 +51,8 @@ class History:
     excess: Array
     seconds: Array
     ends: Array = field(default_factory=lambda: np.empty(0))
+    earlier: Array = field(default_factory=lambda: np.empty((0, 0)))
+    scores: Array = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         if len(self.ends) != len(self.number):
@@ -73,7 +78,8 @@ class History:
 
     def at(self, which: slice | npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> History:
         """Some of the rows."""
-        return History(*(getattr(self, f.name)[which] for f in fields(self)))
+        rows = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name not in ("earlier", "scores")}
+        return replace(self, **rows)
 
 
 class _Table:
@@ -162,6 +168,19 @@ class Sampler(ABC):
         self.space, self.goal, self.seed = space, goal, seed
         self._table = _Table(space.dim, goal)
         self._history: History | None = None
+        self._earlier: dict[str, tuple[Config, float]] = {}
+
+    @final
+    def warm(self, configs: Iterable[Config], scores: Iterable[float]) -> None:
+        """Take in what earlier studies tried, with a score for each: standard normal, small is good.
+
+        The best three are proposed before anything else. What has no place in the space is left out.
+        """
+        for told, score in zip(configs, scores, strict=True):
+            config = self.space.adapt(told)
+            if config is not None:
+                self._earlier[config_key(config)] = config, score
+        self._history = None
 
     @final
     def tell(self, trials: Iterable[Trial]) -> None:
@@ -195,14 +214,19 @@ class Sampler(ABC):
         rng = np.random.default_rng([self.seed, first])
         drawn = self.propose(n, first, self.history, units, rng)[:n]
         taken = {config_key(c) for c in waiting}
-        return self._distinct(self.space.decode(drawn) if len(drawn) else [], taken, first)
+        proposed = [*self._leading(taken), *(self.space.decode(drawn) if len(drawn) else [])]
+        return self._distinct(proposed[:n], taken, first)
 
     @property
     @final
     def history(self) -> History:
         """What has been told, as arrays."""
         if self._history is None:
-            self._history = self._table.history()
+            told = self._table.history()
+            if self._earlier:
+                configs, scores = zip(*self._earlier.values(), strict=True)
+                told = replace(told, earlier=self.space.encode(configs), scores=np.array(scores, dtype=np.float64))
+            self._history = told
         return self._history
 
     @abstractmethod
@@ -248,6 +272,12 @@ class Sampler(ABC):
             taken.add(config_key(config))
             out.append(config)
         return out
+
+    def _leading(self, taken: set[str]) -> list[Config]:
+        """The best of earlier studies, inside the space, that was not tried in this one."""
+        best = sorted(self._earlier.values(), key=lambda told: told[1])[:LEADING]
+        inside = self.space.decode(self.space.encode([config for config, _ in best])) if best else []
+        return [config for config in inside if not self._known(config, taken)]
 
     def _known(self, config: Config, taken: set[str]) -> bool:
         key = config_key(config)

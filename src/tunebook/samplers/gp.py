@@ -20,7 +20,7 @@ from tunebook.samplers._layout import Layout, keys
 from tunebook.samplers._transforms import standardised, targets
 from tunebook.samplers._trust import due, region, step
 from tunebook.samplers._wider import MOST_GOALS, Known, limit_targets, scalarised, wider
-from tunebook.samplers.base import History, Sampler
+from tunebook.samplers.base import LEADING, History, Sampler
 from tunebook.samplers.quasi import QuasiSampler
 from tunebook.samplers.tpe import TPESampler
 from tunebook.space import Array, Space
@@ -29,7 +29,7 @@ from tunebook.trial import Goal
 T = TypeVar("T")
 Cache = OrderedDict[tuple[object, ...], T]
 Index = npt.NDArray[np.int64]
-Kind = Literal["power", "ranks", "failed", "limit", "seconds"]
+Kind = Literal["power", "ranks", "failed", "limit", "seconds", "before"]
 
 WARP_FROM = 12
 EXPLORING = 4
@@ -74,7 +74,8 @@ class GPSampler(Sampler):
     What fails is modelled by a process of its own: the improvement counts times the probability of success.
     With several goals the improvement is that of the hypervolume, and it counts times the probability of each limit.
     Beliefs (``likely`` in the space) count with a power that fades; ``per_second`` divides by the seconds that a trial
-    is expected to take.
+    is expected to take. Where there are earlier studies, a model of their
+    scores is what losses are expected to follow, and the process is one of the rest.
     Configurations that were cut short count with the loss that they are taken to end with (``History.ends``).
     While there are such, one of four proposals is a Sobol point: what short trainings say can mislead.
 
@@ -94,19 +95,19 @@ class GPSampler(Sampler):
         self._begin = 3 + space.dim // 2
         self._layout = Layout(space)
         self._embedding = Embedding(space)
-        drawn = space.mask(np.random.default_rng(0).random((256, space.dim)))
-        self._active = float((~np.isnan(drawn)).sum(axis=1).mean())
+        self._active = active_axes(space)
         self._fits: Cache[Array] = OrderedDict()
         self._models: Cache[Posterior] = OrderedDict()
 
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
-        if len(history) < self._begin or history.feasible.sum() < 2 or self.space.dim == 0:
+        begin = LEADING if len(history.scores) else self._begin
+        if len(history) < begin or history.feasible.sum() < 2 or self.space.dim == 0:
             points = self._belief.bent(self._start.points(first, n))
             if n and not len(history) and not len(pending):
                 points[0] = np.nan
             return points
         rows, failed = self._rows(history)
-        plain = history.plain and not self._belief.any and not self.per_second
+        plain = history.plain and not (self._belief.any or self.per_second or len(history.scores))
         labels = None
         if not history.feasible.all():
             labels = self._model("failed", failed)
@@ -148,8 +149,14 @@ class GPSampler(Sampler):
         if losses.shape[1] > MOST_GOALS:
             losses = scalarised(losses, np.random.default_rng([self.seed, number, 2]))[:, None]
         means, goals = np.full(losses.shape, np.inf), []
+        lift, before = 0.0, None
         for j, y in enumerate(losses.T):
-            model, mean, order = self._believing(kind, _Rows(told.X, y, v), waiting)
+            rows = _Rows(told.X, y, v)
+            if len(told.scores) and losses.shape[1] == 1:
+                before = self._model("before", _Rows(_varied(told.earlier), told.scores, np.ones(len(told.scores))))
+                model, mean, order, lift = self._beyond(before, kind, rows, waiting)
+            else:
+                model, mean, order = self._believing(kind, rows, waiting)
             means[order, j] = mean
             goals.append(model)
         excesses = [_Rows(told.X, excess, v) for excess in told.excess.T]
@@ -157,12 +164,31 @@ class GPSampler(Sampler):
         search = wider(self._layout, goals, Known(told.X, means, told.excess), waiting, limits, labels)
         if self._belief.any:
             search = replace(search, belief=self._belief, power=self._belief.weight(len(told)))
+        if before is not None:
+            search = replace(search, goals=(goals[0], before), lift=lift)
         if self.per_second and told.seconds.any():
             # in units of its own: the model's targets are scaled, and what is wanted is the logarithm itself
             spent = np.log(np.maximum(told.seconds, 1e-3 * told.seconds.max()))
             model = self._model("seconds", _Rows(told.X, spent, v))
             search = replace(search, seconds=model, pace=float(spent.std()))
         return search
+
+    def _beyond(
+        self, before: Posterior, kind: Kind, rows: _Rows, waiting: Array
+    ) -> tuple[Posterior, Array, Index, float]:
+        """The process of what ``before``, a model of earlier scores, leaves unexplained; posterior means of the losses,
+        in its units, and ``lift``: how much the score counts in them.
+
+        A stack of two as in D. Golovin et al., "Google Vizier", KDD 2017, section 3.3; the slope by least squares,
+        drawn to 1 as by one trial a standard deviation off.
+        """
+        score = before.predict(before.scaled(self._embedding.inputs(rows.X)))[0]
+        y, away = _targets(rows.y, kind), score - score.mean()
+        slope = float(np.clip((away @ y + 1.0) / (away @ away + 1.0), 0.0, 2.0))
+        left = y - slope * score
+        lift = slope / max(float(left.std()), 1e-6)
+        model, mean, order = self._believing("before", _Rows(rows.X, left, rows.v), waiting)
+        return model, mean + lift * score[order], order, lift
 
     def _believing(self, kind: Kind, rows: _Rows, waiting: Array) -> tuple[Posterior, Array, Index]:
         """The process given all rows, and what waits as predicted; posterior means of the rows that it holds."""
@@ -171,12 +197,6 @@ class GPSampler(Sampler):
         mean = _targets(rows.y, kind)[order] - model.noise * rows.v[order] * model.alpha
         believed = model.scaled(self._embedding.inputs(waiting))
         return model.extended(believed, np.ones(len(waiting))), mean, order
-
-    def believed(self, history: History, kind: Kind) -> tuple[Index, Array, Array]:
-        """Which of the feasible rows of a history the process holds, and its mean and standard deviation there, (k,),
-        without noise, as targets."""
-        model, mean, order = self._believing(kind, self._rows(history)[0], np.empty((0, self.space.dim)))
-        return order, mean, np.sqrt(model.predict(model.A)[1])
 
     def _aside(
         self, rows: _Rows, history: History, waiting: Array, number: int, rng: np.random.Generator
@@ -203,7 +223,7 @@ class GPSampler(Sampler):
         """Which rows the model holds, in its order: those it was factored with, then the newer ones."""
         n = len(rows)
         m = refit_size(n)
-        return np.concatenate([_some(rows.at(slice(0, m)), MODELLED), np.arange(m, n)])
+        return np.concatenate([some(rows.y[:m], MODELLED), np.arange(m, n)])
 
     def _model(self, kind: Kind, rows: _Rows) -> Posterior:
         """The process given all rows."""
@@ -244,7 +264,7 @@ class GPSampler(Sampler):
 
     def _fit(self, kind: Kind, rows: _Rows, most: int, start: Array, steps: int) -> tuple[Array, float]:
         y = _targets(rows.y, kind)
-        which = _some(rows, most)
+        which = some(rows.y, most)
         inputs = self._embedding.inputs(rows.X[which])
         return fit(self._priors(len(rows)), inputs, y[which], rows.v[which], start, steps)
 
@@ -252,13 +272,30 @@ class GPSampler(Sampler):
         return Priors(self._embedding, self._active, n >= WARP_FROM)
 
 
+def active_axes(space: Space) -> float:
+    """How many axes a configuration has on average."""
+    drawn = space.mask(np.random.default_rng(0).random((256, space.dim)))
+    return float((~np.isnan(drawn)).sum(axis=1).mean())
+
+
 def _targets(y: Array, kind: Kind) -> Array:
     """What a process is told of losses, labels or excesses."""
     if kind == "limit":
         return limit_targets(y)[0]
-    if kind == "seconds":
+    if kind in ("seconds", "before"):
         return standardised(y)
     return y if kind == "failed" else targets(y, kind == "ranks")
+
+
+def _varied(X: Array) -> Array:
+    """Codes (n, dim) of earlier studies, random where all are alike: what they did not have, or did not vary, they say
+    nothing about, and the model is to find that out."""
+    out = X.copy()
+    for j in range(X.shape[1]):
+        there = ~np.isnan(X[:, j])
+        if there.any() and np.ptp(X[there, j]) == 0:
+            out[there, j] = np.random.default_rng(j).random(int(there.sum()))
+    return out
 
 
 def refit_size(n: int) -> int:
@@ -270,12 +307,12 @@ def refit_size(n: int) -> int:
     return n - n % next(step for least, step in REFITS if n >= least)
 
 
-def _some(rows: _Rows, most: int) -> Index:
-    """Up to ``most`` of the rows, in order: the best third, and others evenly from first to last."""
-    n = len(rows)
+def some(y: Array, most: int) -> Index:
+    """Up to ``most`` of the rows, in order: those with the best third of the losses, and others evenly."""
+    n = len(y)
     if n <= most:
         return np.arange(n)
-    best = np.argsort(rows.y, kind="stable")[: most // 3]
+    best = np.argsort(y, kind="stable")[: most // 3]
     rest = np.setdiff1d(np.arange(n), best)
     evenly = rest[np.linspace(0, len(rest) - 1, most - len(best)).astype(np.int64)]
     return np.sort(np.concatenate([best, evenly]))
