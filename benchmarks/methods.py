@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tunebook.jobs import SAMPLERS
+from tunebook.samplers.recommend import recommend
 from tunebook.space import Choice, Config, Int, Parameter, Space, Value
 from tunebook.trial import Goal, Measurement, Status, Trial
 
@@ -78,7 +79,9 @@ class Tunebook:
         self.ms += 1e3 * (time.process_time() - start)
 
     def recommend(self) -> Config | None:
-        return None
+        """As ``study.best``: the best by the model of all trials, not the luckiest."""
+        told = recommend(self.space, GOAL, self.trials, self.seed)
+        return None if told is None else told.config
 
 
 class Random:
