@@ -32,6 +32,7 @@ from tunebook.record import BOOK, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Recor
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import Story, TestLook, study_report
 from tunebook.samplers import (
+    AutoSampler,
     CmaesSampler,
     DESampler,
     EvolutionSampler,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 MANY_ROWS = 2_000
 SAMPLERS: Mapping[str, Callable[[Space, Goal, int], Sampler]] = {
+    "auto": AutoSampler,
     "grid": GridSampler,
     "random": RandomSampler,
     "quasi": QuasiSampler,
@@ -285,7 +287,7 @@ def _leaving_well(folder: Path) -> Iterator[None]:
 
 
 @public
-def open_study(space: Space, goal: Goal, *, sampler: str = "tpe", steps: int = 1, seed: int = 0,
+def open_study(space: Space, goal: Goal, *, sampler: str = "auto", steps: int = 1, seed: int = 0,
                folder: str | Path = f"{RUNS}/study", warm_start: Sequence[str | Path] = ()) -> Study:  # fmt: skip
     """A study for people who own their loop: in a ``with`` block, ``ask`` for trials and ``tell`` what they gave.
 

@@ -1,5 +1,6 @@
 """Samplers: where the next configurations come from."""
 
+from tunebook.samplers.auto import AutoSampler as AutoSampler
 from tunebook.samplers.base import History as History
 from tunebook.samplers.base import Sampler as Sampler
 from tunebook.samplers.cmaes import CmaesSampler as CmaesSampler
