@@ -351,6 +351,7 @@ def lockstep(seeds: range) -> Iterator[str]:
     """Lines by method: epochs in all, and mean regret."""
     schedulers: Mapping[str, Callable[[], Scheduler]] = {
         "tunebook:halving, 64": lambda: HalvingScheduler(GOAL, 81, n=64, r_min=1),
+        "tunebook:auto": lambda: scheduler_named("auto", GOAL, 81),
         "tunebook:halving, 64, r_min 3": lambda: HalvingScheduler(GOAL, 81, n=64, r_min=3),
         "asha-stopping": lambda: AshaScheduler(GOAL, 81, r_min=1, form="stopping"),
     }

@@ -18,6 +18,7 @@ MAKES = {
     "full": FullScheduler,
     "halving": HalvingScheduler,
     "halving, small brackets": partial(HalvingScheduler, n=5, eta=2, r_min=1),
+    "halving, two to the end": partial(HalvingScheduler, least=2),
     "hyperband": HyperbandScheduler,
     "asha": AshaScheduler,
     "asha, eta 2": partial(AshaScheduler, eta=2, r_min=1),
@@ -97,6 +98,16 @@ def test_halving_counts_who_stopped_by_itself_on_every_rung() -> None:
     own = trial(0, Status.STOPPED, 1.0, 0.05, until=3)
     rest = [trial(n, Status.PAUSED, 1, 1, 0.1 * n) for n in (1, 2)]
     assert scheduler.plan([own, *rest], free=3, left=0) == Plan()  # it won: nobody else goes on, and it does not
+
+
+def test_more_than_one_may_come_to_the_end() -> None:
+    """64 begin; 21, 7, 3 and 2 of them come to the rungs above."""
+    quality = np.random.default_rng(2).permutation(64) / 64
+    curves = [[q + 1 / s for s in range(1, 82)] for q in quality]
+    done = simulate(HalvingScheduler(GOAL, 81, n=64, r_min=1, least=2), curves, capacity=64)
+    steps = [t.step for t in done.values()]
+    assert [sum(s >= rung for s in steps) for rung in (1, 3, 9, 27, 81)] == [64, 21, 7, 3, 2]
+    assert sum(steps) == 310
 
 
 def test_hyperband_is_the_papers_table() -> None:

@@ -94,4 +94,4 @@ class AutoScheduler(Scheduler):
     def _wide(self, capacity: int) -> HalvingScheduler:
         """Many slots afford many short beginnings: about one of them a final step."""
         first = max(1, round(self.steps / max(capacity, 1)))
-        return HalvingScheduler(self.goal, self.steps, n=capacity, r_min=min(first, self._asha.rungs[0]))
+        return HalvingScheduler(self.goal, self.steps, n=capacity, r_min=min(first, self._asha.rungs[0]), least=2)

@@ -34,9 +34,9 @@ class _Brackets(Scheduler):
     promoted. A trial that stopped by itself counts on every rung with the best it had.
     """
 
-    def __init__(self, goal: Goal, steps: int, eta: int, brackets: Sequence[Bracket]) -> None:
+    def __init__(self, goal: Goal, steps: int, eta: int, brackets: Sequence[Bracket], least: int = 1) -> None:
         super().__init__(goal, steps)
-        self.eta, self.brackets = eta, tuple(brackets)
+        self.eta, self.brackets, self.least = eta, tuple(brackets), least
 
     def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
         start = 0
@@ -56,13 +56,17 @@ class _Brackets(Scheduler):
         """What a bracket that gets no more trials needs; None when it is finished."""
         size = len(members)
         for k, rung in enumerate(rungs):
-            members = members if k == 0 else self.ranked(members, rungs[k - 1])[: max(1, size // self.eta**k)]
+            members = members if k == 0 else self.ranked(members, rungs[k - 1])[: self._kept(size, k, len(rungs))]
             if not all(arrived(t, rung) for t in members):
                 return Plan(_onward(members, rung)[:free])
         return None
 
+    def _kept(self, size: int, k: int, rungs: int) -> int:
+        """How many of a bracket of ``size`` come to rung ``k`` of ``rungs``."""
+        return max(self.least + (rungs - 1 - k if self.least > 1 else 0), size // int(self.eta**k))
+
     def expected_steps(self, n: int) -> int:
-        """Steps that ``n`` trials take in all if none of them fails."""
+        """Steps that ``n`` trials take in all if none of them fails (about, with ``least`` above 1)."""
         return sum(halved(many, bracket.rungs, self.eta) for many, bracket in self._filled(n))
 
     def _filled(self, n: int) -> Iterator[tuple[int, Bracket]]:
@@ -81,15 +85,18 @@ def _onward(members: Sequence[Trial], rung: int) -> tuple[Resume, ...]:
 class HalvingScheduler(_Brackets):
     """Brackets of ``n`` trials, all from the first rung on.
 
-    ``n`` is by default as many as leave one at the end (at most 81). Raises SettingError.
+    ``n`` is by default as many as leave one at the end (at most 81). With ``least`` above 1 so many come to the end,
+    and one more to each rung before it: where curves cross, ranks near the end are worth most. Raises SettingError.
     """
 
-    def __init__(self, goal: Goal, steps: int, eta: int = 3, n: int | None = None, r_min: int | None = None) -> None:
+    def __init__(
+        self, goal: Goal, steps: int, eta: int = 3, n: int | None = None, r_min: int | None = None, least: int = 1
+    ) -> None:
         self.rungs = rungs(steps, eta, r_min)
         self.n = min(MOST, eta ** (len(self.rungs) - 1)) if n is None else n
         if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
             raise SettingError("a bracket needs trials", where="n", got=repr(n), expected="a positive whole number")
-        super().__init__(goal, steps, eta, (Bracket(self.n, self.rungs),))
+        super().__init__(goal, steps, eta, (Bracket(self.n, self.rungs),), least)
 
 
 class HyperbandScheduler(_Brackets):
