@@ -203,6 +203,7 @@ def main() -> None:
     parser.add_argument("--suite", help="a folder with problems.json; without it functions only")
     parser.add_argument("--methods", default="tunebook:gp,tunebook:nsga2,optuna:default")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--only", default="", help="problems whose name holds this")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
@@ -210,7 +211,8 @@ def main() -> None:
     told = parser.parse_args()
     names = [n for n in (*FUNCTIONS, *(SURROGATES if told.suite else ())) if told.only in n]
     methods = told.methods.split(",")
-    jobs = [(told.suite, n, m, s, told.trials) for n in names for s in range(told.seeds) for m in methods]
+    seeds = range(told.first_seed, told.first_seed + told.seeds)
+    jobs = [(told.suite, n, m, s, told.trials) for n in names for s in seeds for m in methods]
     records = []
     with multiprocessing.get_context("spawn").Pool(told.jobs) as pool:
         for record in pool.imap_unordered(run, jobs):
