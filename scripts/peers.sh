@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Environments for the packages that benchmarks/search.py compares with: .venvs/NAME from benchmarks/peers/NAME.txt.
+# Environments for the packages that benchmarks/search.py and tables.py compare with: .venvs/NAME from
+# benchmarks/peers/NAME.txt.
 #   scripts/peers.sh                   all of them (4.3 GB, most of it torch, twice)
 #   scripts/peers.sh hyperopt smac     some
 # One that cannot be installed is left out with the reason, and the benchmarks say so; that is no failure.

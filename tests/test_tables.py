@@ -108,6 +108,15 @@ def test_without_a_test_part_all_rows_are_learned_from(tmp_path: Path) -> None:
     assert "no test part" in (tmp_path / "s" / "model-card.md").read_text()
 
 
+def test_there_is_a_model_even_where_no_time_was(tmp_path: Path) -> None:
+    result = tune_table("sklearn:wine", families=["logistic"], time_limit=0.01, workers=0, folder=tmp_path, quiet=True)
+    assert result.model is not None
+    data = open_dataset("sklearn:wine")
+    told = load_model(result.model).predict(data.inputs) == np.array(data.classes)[data.targets]
+    assert told.mean() > 0.9
+    assert (tmp_path / "model-card.md").exists()
+
+
 def test_groups_stay_together_and_time_goes_forward(tmp_path: Path) -> None:
     csv = tmp_path / "t.csv"
     rng = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -20,16 +20,17 @@ from tunebook.data import DataRef, Dataset, Folds, LockedTest, Parts, Split, lea
 from tunebook.ensembles import Judged, Predictions, compared, greedy
 from tunebook.ensembles.base import Weighted
 from tunebook.ensembles.judge import METHODS
-from tunebook.errors import DataError, SettingError, nearest
+from tunebook.errors import DataError, SettingError, StoreError, nearest
 from tunebook.jobs import Result, base_for, finish, look_at_test, opened, play_plan, search_of
 from tunebook.learners.auto import AutoLearner, folds_for
 from tunebook.learners.base import MODEL
 from tunebook.learners.ensemble import KIND, save_ensemble
-from tunebook.learners.table import read_fold
+from tunebook.learners.table import TableObjective, read_fold
 from tunebook.metrics import METRICS, chance_level, class_report, confusion_matrix
+from tunebook.objective import Run
 from tunebook.playbook import Chapter, Round
 from tunebook.playbook.base import ranked, tell_config
-from tunebook.record import JOB, PLAN, TEST, Record
+from tunebook.record import JOB, PLAN, TEST, Record, read_record
 from tunebook.sealed import read_card
 from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
@@ -44,6 +45,7 @@ MOST_MEMBERS = 8
 SEARCH_PART = 0.86  # of a time limit: the rest is for training the members of an ensemble, the test and the report
 RUN_PART = 0.12  # of a time limit that one run may take
 TAIL = 1.5  # seconds for what comes after the last training
+AFTER = 2.0  # and for each second that it took to open the data: the machine is slow, or the table large
 SHARE = 0.2
 
 
@@ -86,28 +88,43 @@ def tune_table(
     table = table_of(data, settings.seed, test, folds)
     learner = AutoLearner(tuple(families))
     goal = goal_for(learner, table.dataset, goal)
-    asked = _planned(settings, table.folds.steps)
+    asked = _planned(settings, table.folds.steps, time.monotonic() - began)
     objective = learner.objective(table.reference, table.split, goal, asked.steps, table.folds)
     base = base_for(space or learner.space(table.dataset), goal, asked, chance_of(table, goal))
     about = {"model": learner.name, "data": table.reference, "fingerprint": table.dataset.fingerprint(),
              "split": {p: len(getattr(table.parts, p)) for p in ("train", "valid", "test")},
-             "test": test, "folds": asdict(table.folds)}  # fmt: skip
+             "test": test, "folds": asdict(table.folds), "budget": _finite(settings.seconds)}  # fmt: skip
     if not settings.quiet:
         for line in told_of(table):
             print(line, file=sys.stderr)
     with opened(objective, asked, about, replace(base, folds=table.folds.k)) as (study, plan):
         told = play_plan(study, plan)
         trained = model_of(study.folder, told)
-        if trained is not None:
+        if trained is not None and trained.is_dir():
             ended = began + settings.seconds - max(0.0, study.trials.spent - (time.monotonic() - began))
             ensembled(study, table, told, trained, ended)
             if len(table.parts.test) and look_of(study.trials.notes.get(TEST), trained) is None:
                 lock = LockedTest(table.dataset, table.parts, study.look, len(study.trials.looks))
                 look_at_test(study, lock, trained, goal.metric)
         result = finish(told, study, goal)
-        if result.model is not None:
-            (study.folder / CARD).write_text(model_card(result, table, settings), encoding="utf-8")
+        if result.model is None:
+            result = replace(result, model=_plain(study, objective, result))
+        (study.folder / CARD).write_text(model_card(result, table, settings), encoding="utf-8")
         return result
+
+
+def _plain(study: Study, objective: TableObjective, result: Result) -> Path:
+    """A model all the same where the time was too short for a last training: of the best configuration that is known.
+
+    Raises what the training raises.
+    """
+    best = ranked(list(study.trials.values()), result.goal, objective.steps)
+    config = best[0].config if best else result.baseline
+    place = study.folder / MODEL
+    run = Run(study.trials.next_number, config, objective.steps, place, study.seed, Context(final=True))
+    for _ in objective(run):
+        pass
+    return place / MODEL
 
 
 def table_of(data: str, seed: int, test: float = SHARE, folds: Folds | None = None) -> Table:
@@ -205,13 +222,32 @@ def _columns(data: Dataset) -> str:
     return "columns: " + "; ".join(told)
 
 
-def _planned(settings: Settings, steps: int) -> Settings:
-    """The settings of the search: it ends before the time limit does, and no run may take more than a part of it."""
+def _planned(settings: Settings, steps: int, opening: float) -> Settings:
+    """The settings of the search: it ends before the time limit does, and no run may take more than a part of it.
+
+    What comes after it takes the longer, the longer it took to open the data on this machine (``opening`` seconds). A
+    study that is taken up with the same limit keeps what was planned.
+    """
     if math.isinf(settings.seconds):
         return replace(settings, steps=steps)
-    search = max(1.0, SEARCH_PART * settings.seconds - 1.0)
+    search = max(1.0, SEARCH_PART * settings.seconds - TAIL - AFTER * opening)
+    notes = _notes(Path(settings.folder), settings.store)
+    if notes.get(JOB, {}).get("budget") == settings.seconds and PLAN in notes:
+        search = notes[PLAN]["cycles"][-1]["seconds"] or search
     limit = settings.run_limit or max(2.0, RUN_PART * settings.seconds)
     return replace(settings, steps=steps, time_limit=search, run_limit=limit)
+
+
+def _notes(folder: Path, store: str | None) -> Mapping[str, Any]:
+    """What the record of a study notes; nothing where there is none yet."""
+    try:
+        return read_record(folder, store).trials.notes
+    except StoreError:
+        return {}
+
+
+def _finite(seconds: float) -> float | None:
+    return None if math.isinf(seconds) else seconds
 
 
 # ensembles

@@ -61,6 +61,11 @@ class AutoLearner(TableLearner):
                                got=", ".join(self.names), fix="leave families out")  # fmt: skip
         return made
 
+    def load(self) -> None:
+        for family in FAMILIES:
+            if family.name in (self.names or USUAL) and (family is not XgboostLearner or find_spec("xgboost")):
+                family().load()
+
     def space(self, dataset: Dataset) -> Space:
         """``family``, and below it the space of each."""
         return Space(family=Choice({f.name: f.whole(dataset) for f in self.families(dataset)}))

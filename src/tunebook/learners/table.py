@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,6 +45,10 @@ class TableLearner(Learner):
     @abstractmethod
     def fit(self, config: Config, view: View, seed: int) -> Fitted:
         """Train on the view's training rows."""
+
+    def load(self) -> None:
+        """Load the packages that it needs. Raises MissingExtraError."""
+        sklearn("ensemble")
 
     def whole(self, dataset: Dataset) -> Space:
         """The space of complete fits, as of cross-validation: with the number of rounds, where there are rounds."""
@@ -120,6 +125,13 @@ class TableObjective:
         if self.folds is not None and self.steps != self.folds.steps:
             raise SettingError("a step is a fold here", where="steps", got=str(self.steps),
                                expected=str(self.folds.steps), code="CONFIG-056")  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A worker that gets it loads the packages and the data at once, so that no run's limit has to pay for it."""
+        self.__dict__.update(state)
+        self.learner.load()
+        with suppress(DataError):  # what is wrong with the data is for the run to tell
+            self.view(Context(), 1 if self.folds else 0)
 
     def __call__(self, run: Run) -> Iterator[Measurement]:
         if run.context.final:

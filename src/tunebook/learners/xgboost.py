@@ -24,6 +24,9 @@ class XgboostLearner(RoundsLearner):
 
     name: ClassVar[str] = "xgboost"
 
+    def load(self) -> None:
+        xgboost()
+
     def space(self, dataset: Dataset) -> Space:
         """Depth, leaf weight, learning rate, sampling and regularisation; XGBoost's defaults first, but for the rate,
         which is 0.1: with it the default number of rounds is enough and overfits less.

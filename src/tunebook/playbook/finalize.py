@@ -24,8 +24,10 @@ class Finalize(Stage):
         run = (base.config, Context(seed=base.fresh_seed(2_000_000), final=True))
         what, long = tell_change(base.config, base.baseline), many(steps, "step")
         question = f"The model: {what}, on all data but the test part, for {long}."
+        # a fit cannot be paused: what is one fold longer than those that were measured may end after the search does
+        share = 2.0 if base.folds else 1.0
         return Round(base.called(self.name), question, base.space, base.goal, steps, 1, "listed", "full", (run,),
-                     metric=f"train_{base.goal.metric}")  # fmt: skip
+                     share=share, metric=f"train_{base.goal.metric}")  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
         trial = of_run(round, trials)
