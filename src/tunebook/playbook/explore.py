@@ -14,6 +14,7 @@ from tunebook.diagnose.base import Evidence, Finding
 from tunebook.errors import many
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, fit, ranked, tell_change
 from tunebook.playbook.baseline import beats_chance
+from tunebook.schedulers import scheduler_named
 from tunebook.space import Config, Float, Int, Parameter, Space, Value
 from tunebook.trial import Trial, Trials
 
@@ -28,6 +29,12 @@ def scheduler_for(base: Base) -> str:
     if base.folds:
         return "race"
     return "halving" if base.steps >= STEPS_FOR_HALVING else "full"
+
+
+def how(round: Round, trials: Sequence[Trial]) -> list[str]:
+    """What the scheduler did with a round's trials and why, where there is more to say than its name."""
+    told = scheduler_named(round.scheduler, round.goal, round.steps).why(trials)
+    return [told] if told else []
 
 
 def evidence_of(base: Base, trials: Trials, space: Space) -> Evidence:
@@ -66,6 +73,7 @@ class Explore(Stage):
         says = [f"{many(len(told), 'trial')} ran, {sum(t.failure is not None for t in told)} failed."]
         if not best:
             return Conclusion((*says, "Nothing succeeded."), base, findings, stop="no trial succeeded")
+        says += how(round, told)
         value = best[0].value(base.goal)
         says.append(f"Best so far: {base.goal.metric} {value:.4g} with {tell_change(best[0].config, base.baseline)}.")
         if not beats_chance(base.goal, value, base.chance):

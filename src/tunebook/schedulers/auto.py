@@ -54,6 +54,8 @@ class AutoScheduler(Scheduler):
         return (self._full if self._whole else self._asha).expected_steps(n)
 
     def why(self, trials: Sequence[Trial]) -> str:
+        if self.steps == 1:
+            return ""
         if self.steps < SHORT:
             return f"All trials are trained to the end: {self.steps} steps are too few to judge a trial earlier."
         if self.scheduled:
