@@ -299,3 +299,16 @@ def test_the_time_of_an_asked_study_is_counted(tmp_path):
         trials = study.trials
     assert 0 <= trials.spent < 3600
     assert trials.clock >= max(t.ended for t in trials.values()) > 1.7e9 and trials[1].ended >= trials[0].started
+
+
+def test_best_is_by_all_trials_not_the_luckiest(tmp_path: Path) -> None:
+    """One trial far from all good ones was lucky; a model of all of them does not hand it over."""
+    with open_study(Space(x=Float(0, 1)), GOAL, sampler="quasi", folder=tmp_path / "s") as study:
+        assert study.best() is None
+        for i, trial in enumerate(sorted(study.ask(40), key=lambda t: float(t.config["x"]))):  # type: ignore[arg-type]
+            x = float(trial.config["x"])  # type: ignore[arg-type]
+            study.tell(trial.number, loss=-0.2 if i == 37 else (x - 0.3) ** 2 + 0.1 * math.sin(900 * x))
+        assert float(study.front[0].config["x"]) > 0.9  # type: ignore[arg-type]
+        told = study.best()
+        assert told is not None and abs(float(told.config["x"]) - 0.3) < 0.25  # type: ignore[arg-type]
+        assert told.low < told.mean < told.high and told.config == study.trials[told.trial].config

@@ -28,6 +28,7 @@ from tunebook.faults import point
 from tunebook.measurement import check_measurement
 from tunebook.objective import Run
 from tunebook.samplers.base import Sampler
+from tunebook.samplers.recommend import Recommendation, recommended
 from tunebook.schedulers.base import Copy, Scheduler, Verdict
 from tunebook.space import Config, Space, Value
 from tunebook.stores.base import Store
@@ -285,6 +286,14 @@ class Study:
         if self.trials[number].status.over:
             search.sampler.tell([self.trials[number]])
         return self.trials[number]
+
+    def best(self) -> Recommendation | None:
+        """The configuration to hand over, by a model of all trials, with an interval; None if none succeeded.
+
+        Under noise that is not the trial with the best single value (``front``), which was lucky. Call ``begin`` first.
+        """
+        search = self._begun()
+        return recommended(self.trials, search.space, search.goal)
 
     @property
     def front(self) -> list[Trial]:

@@ -222,7 +222,9 @@ def test_a_study_that_is_asked_is_told_of_as_one(here, folder):
     _, out, _ = here("show", "asked")
     assert "asked: open; 4 trials (4 completed)" in out and "not finished" not in out
     assert "run your own loop again: open_study(" in out and "tunebook resume" not in out
-    assert here("best", "asked")[1].startswith("Not confirmed on fresh seeds. The best single value was")
+    said = here("best", "asked")[1]
+    assert said.startswith("Not confirmed on fresh seeds. By all trials together the best is trial")
+    assert "The best single value was" in said
     code, _, err = here("resume", "asked")
     assert code == 2 and "no command to run again" in err and "open_study(" in err
     assert here("report", "asked", "--format", "md", "-o", "-")[2] == ""

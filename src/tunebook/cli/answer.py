@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from tunebook.cli.words import cell, clean, table
 from tunebook.errors import many, times
 from tunebook.record import Record
 from tunebook.report.study import Story
+from tunebook.samplers.recommend import Recommendation
 
 
 def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
@@ -43,7 +45,14 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
         told |= {"source": "confirmed" if story.base.adopted else kept, "config": dict(story.base.config)}
         told["confirmed"] = _confirmed(story)
         told |= outputs_of(story)
+    elif not goal.also and (surest := record.recommended) is not None:
+        told |= {"source": "recommended", "config": dict(surest.config), "recommended": _recommended(surest)}
     return told
+
+
+def _recommended(best: Recommendation) -> dict[str, Any]:
+    low, high = (v if math.isfinite(v) else None for v in (best.low, best.high))
+    return {"trial": best.trial, "value": best.mean, "low": low, "high": high}
 
 
 def outputs_of(story: Story) -> dict[str, Any]:
@@ -73,6 +82,16 @@ def _summary(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": mean, "low": low, "high": high, "seeds": len(values)}
 
 
+def _in_a_sentence(told: dict[str, Any], metric: str) -> str:
+    """What a model of all trials recommends, if it was asked."""
+    best = told.get("recommended")
+    if best is None:
+        return ""
+    known = best["low"] is not None
+    interval = f", between {cell(best['low'])} and {cell(best['high'])}" if known else ""
+    return f"By all trials together the best is trial {best['trial']}: {metric} {cell(best['value'])}{interval}. "
+
+
 def in_words(told: dict[str, Any]) -> str:
     """The answer for people."""
     if told["config"] is None:
@@ -98,10 +117,10 @@ def in_words(told: dict[str, Any]) -> str:
 def _says(told: dict[str, Any]) -> list[str]:
     metric, observed, confirmed = clean(told["metric"]), told["observed"], told["confirmed"]
     seen = f"The best single value was {metric} {cell(observed['value'])} (trial {observed['trial']})"
-    if told["asked"]:
-        return [f"Not confirmed on fresh seeds. {seen}; the best of many noisy values flatters."]
-    if not told["finished"]:
-        return [f"Not confirmed: the study is not finished. {seen}; the best of many noisy values flatters."]
+    if told["asked"] or not told["finished"]:
+        why = "on fresh seeds" if told["asked"] else "yet: the study is not finished"
+        seen = f"{seen}; the best of many noisy values flatters."
+        return [f"Not confirmed {why}. {_in_a_sentence(told, metric)}{seen}"]
     if confirmed is None:
         kept = "the default stays" if told["source"] == "default" else "use it with care"
         return [f"Nothing was confirmed on fresh seeds, so {kept}. {seen}."]

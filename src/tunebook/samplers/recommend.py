@@ -22,7 +22,7 @@ from tunebook.samplers.base import History
 from tunebook.samplers.gp import WARP_FROM, active_axes, some
 from tunebook.samplers.random import RandomSampler
 from tunebook.space import Array, Config, Space
-from tunebook.trial import Goal, Trial
+from tunebook.trial import Goal, Status, Trial, Trials
 
 Mask = npt.NDArray[np.bool_]
 
@@ -66,6 +66,12 @@ def recommend(space: Space, goal: Goal, trials: Iterable[Trial], seed: int = 0) 
     number = int(history.number[best])
     low, high = sorted((goal.value(low), goal.value(high)))
     return Recommendation(told[number].config, goal.value(mean), low, high, number)
+
+
+def recommended(trials: Trials, space: Space, goal: Goal) -> Recommendation | None:
+    """The configuration to hand over after a study's trials, those that go on and final trainings left out."""
+    going = (Status.WAITING, Status.RUNNING)
+    return recommend(space, goal, (t for t in trials.values() if t.status not in going and not t.context.final))
 
 
 def _eligible(history: History) -> Mask:
