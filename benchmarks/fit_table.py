@@ -188,7 +188,8 @@ def tunebook(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
 
     kind = TunedRegressor if task == "regression" else TunedClassifier
     model = kind(time_limit=seconds, random_state=SEED, folder=place).fit(x, y)
-    size = sum(p.stat().st_size for p in max(place.glob("study/trials/*/model"), key=os.path.getmtime).rglob("*"))
+    saved = [card.parent for card in place.rglob("model.json") if not card.parent.name.startswith("member-")]
+    size = sum(p.stat().st_size for p in max(saved, key=os.path.getmtime).rglob("*"))
     return outputs_of(model, task), size
 
 

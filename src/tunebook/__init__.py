@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tunebook.jobs import tune_model as tune_model
     from tunebook.study import Search as Search
     from tunebook.study import Study as Study
+    from tunebook.tables import tune_table as tune_table
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ _LATER = {
     "open_study": "jobs",
     "tune": "jobs",
     "tune_model": "jobs",
+    "tune_table": "tables",
 }
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "open_study",
     "tune",
     "tune_model",
+    "tune_table",
 ]
 
 

@@ -142,7 +142,7 @@ def run(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
     objective: Annotated[
         str | None, typer.Argument(metavar="FILE.py:FUNCTION", help="Your objective, or package.module:function.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="A model family instead: mlp or cnn.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model family instead: mlp, cnn, xgboost, ...")] = None,
     data: Annotated[
         str | None, typer.Option(help="Its data: sklearn:digits, csv:FILE?target=COLUMN, npz:FILE, ...")
     ] = None,
