@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunebook import Goal, Space, Study, open_study
+from tunebook import Goal, Run, Space, Study, objective, open_study, tune
 from tunebook.errors import SettingError, SpaceError, StudyNotFound
 from tunebook.samplers import GPSampler, TPESampler
 from tunebook.space import Choice, Config, Float, Int
@@ -20,6 +20,11 @@ SPACE = Space(x=Float(0, 1), y=Float(0, 1), kind=Choice(["b", "a"]), fixed=3)
 def loss(config: Config, centre: float = 0.7) -> float:
     away = sum((float(config[k]) - centre) ** 2 for k in ("x", "y"))  # type: ignore[arg-type]
     return float(away + (config["kind"] == "a"))
+
+
+@objective
+def weigh(run: Run) -> float:
+    return loss(run.config)
 
 
 def work(study: Study, n: int, centre: float = 0.7) -> list[Trial]:
@@ -69,6 +74,34 @@ def test_points_outside_of_the_space_are_refused(config: Config, says: str, tmp_
         with pytest.raises(SpaceError, match=says):
             study.try_first({"x": 0.5}, config)
         assert "first" not in study.trials.notes
+
+
+def test_points_with_what_does_not_exist_beside_them_are_refused(tmp_path: Path) -> None:
+    space = Space(kind=Choice({"a": Space(depth=Int(1, 9)), "b": Space()}))
+    with (
+        open_study(space, GOAL, sampler="quasi", folder=tmp_path) as study,
+        pytest.raises(SpaceError, match="not a hyperparameter here"),
+    ):
+        study.try_first({"kind": "b", "kind.a.depth": 3})
+
+
+def test_a_playbook_tries_points_first_and_learns(tmp_path: Path) -> None:
+    with open_study(SPACE, GOAL, sampler="random", folder=tmp_path / "old") as study:
+        best = min(work(study, 10), key=lambda t: t.loss(GOAL)).config
+    told = {"trials": 10, "workers": 0, "folder": tmp_path / "new", "quiet": True}
+    first: list[Config] = [{"x": 0.125, "y": 0.25}]
+    result = tune(weigh, SPACE, GOAL, first=first, warm_start=[tmp_path / "old"], **told)  # type: ignore[arg-type]
+    searched = [t.config for t in result.trials.of("explore")]
+    assert searched[0] == {"x": 0.125, "y": 0.25, "kind": "b", "fixed": 3}
+    assert best in searched
+    again = tune(weigh, SPACE, GOAL, **told)  # type: ignore[arg-type]
+    assert [t.config for t in again.trials.values()] == [t.config for t in result.trials.values()]
+
+
+@pytest.mark.parametrize(("name", "value"), [("first", {"x": 0.5}), ("warm_start", "folder")])
+def test_lists_are_wanted(name: str, value: object, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=f"{name} is not a list"):
+        tune(weigh, SPACE, GOAL, folder=tmp_path, **{name: value})  # type: ignore[arg-type]
 
 
 def test_points_need_an_open_round(tmp_path: Path) -> None:

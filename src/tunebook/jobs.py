@@ -49,7 +49,7 @@ from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
 from tunebook.story import base_of, chapters, extended, look_of, model_of, plan_of, played, story_of
-from tunebook.study import Interrupted, Search, Study
+from tunebook.study import FIRST, Interrupted, Search, Study
 from tunebook.trial import Goal, Status, Trials
 from tunebook.warm import WARM, lessons
 
@@ -213,6 +213,10 @@ def opened(
             study.note(PLAN, plan)
             if progress and (advice := advice_on(wanted)):
                 progress.say(advice)
+        if settings.first and FIRST not in study.trials.notes:
+            study.try_first(*settings.first, space=wanted.space)
+        if settings.warm_start and WARM not in study.trials.notes and not study.trials:
+            study.note(WARM, lessons(settings.warm_start, wanted.space))
         yield study, plan
 
 
@@ -327,9 +331,7 @@ class _Begun(Study):
         """Learn from earlier studies, once: what was learned is in the record, and they may go on or be deleted."""
         if self._earlier and WARM not in self.trials.notes and not self.trials:
             self.note(WARM, lessons(self._earlier, self._begin_with.space))
-        told = self.trials.notes.get(WARM)
-        if told is not None:
-            self._begin_with.sampler.warm(told["configs"], told["scores"])
+        _taught(self._begin_with, self)
 
 
 @public
@@ -347,6 +349,14 @@ def executor_of(objective: Objective, settings: Settings) -> Executor:
     # who limits a run to seconds does not want to wait half a minute for it to stop
     grace = 30.0 if settings.run_limit is None else min(30.0, max(1.0, settings.run_limit / 4))
     return LocalExecutor(objective, settings.capacity, time_limit=settings.run_limit, grace=grace)
+
+
+def _taught(search: Search, study: Study) -> Search:
+    """The search, its sampler told what the record says of earlier studies."""
+    told = study.trials.notes.get(WARM)
+    if told is not None:
+        search.sampler.warm(told["configs"], told["scores"])
+    return search
 
 
 def search_of(round: Round, seed: int) -> Search:
@@ -383,7 +393,7 @@ def _planned(study: Study, base: Base) -> dict[str, Any]:
 
 def play_plan(study: Study, plan: Mapping[str, Any]) -> list[Chapter]:
     def run(round: Round, until: float) -> Trials:
-        return study.run(search_of(round, plan["seed"]), round.trials, until)
+        return study.run(_taught(search_of(round, plan["seed"]), study), round.trials, until)
 
     try:
         return list(chapters(plan, study.trials, run))
@@ -443,6 +453,7 @@ def _told(settings: Settings) -> dict[str, Any]:
         **{k: v for k, v in kept.items() if k not in ("listener", "command", "quiet", "resolved")},
         "folder": str(settings.folder),
         "store": store,
+        "warm_start": list(map(str, settings.warm_start)),
     }
 
 

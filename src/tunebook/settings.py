@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
 from tunebook.errors import SettingError, nearest, shown
 from tunebook.record import RUNS
+from tunebook.space import Config
 from tunebook.study import Listener
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
@@ -33,6 +34,8 @@ class Options(TypedDict, total=False):
     listener: Listener | None
     command: str | None
     resolved: str | None
+    first: Sequence[Config]
+    warm_start: Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Settings:
     listener    is told of all events instead of the progress on the terminal
     command     what to note as the command that does it again; by default that of this process
     resolved    text to keep in the folder as config.resolved.toml, once the study is known to be ours
+    first       configurations to try before others; what they lack has its default
+    warm_start  folders of earlier studies to learn from, of the same or an overlapping space
     """
 
     steps: int = 1
@@ -65,12 +70,19 @@ class Settings:
     listener: Listener | None = field(default=None, compare=False)
     command: str | None = None
     resolved: str | None = field(default=None, repr=False)
+    first: Sequence[Config] = ()
+    warm_start: Sequence[str | Path] = ()
 
     def __post_init__(self) -> None:
         for name, least, most in (("steps", 1, 10**9), ("trials", 1, 10**8), ("seed", 0, 2**63 - 1)):
             if not _whole(getattr(self, name), least, most):
                 raise SettingError(f"{name} must be a whole number", where=name, got=repr(getattr(self, name)),
                                    expected=f"{least} to {most:,}", code="CONFIG-044")  # fmt: skip
+        for name in ("first", "warm_start"):
+            given = getattr(self, name)
+            if not isinstance(given, list | tuple):
+                raise SettingError(f"{name} is not a list", where=name, got=shown(given), expected="a list",
+                                   fix=f"{name}=[...]", code="CONFIG-043")  # fmt: skip
         cores = os.cpu_count() or 1
         if self.workers is not None and not _whole(self.workers, 0, 16 * cores):
             raise SettingError("an odd number of workers", where="workers", got=repr(self.workers),

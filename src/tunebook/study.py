@@ -227,18 +227,18 @@ class Study:
         """The context of a new trial: its own seed, so that no two trials share their luck."""
         return Context(seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
 
-    def try_first(self, *configs: Config) -> None:
-        """Have configurations evaluated before the sampler is asked; what they lack has its default. Call ``begin``
-        first. They are kept in the record. Raises SpaceError for what is not in the space.
+    def try_first(self, *configs: Config, space: Space | None = None) -> None:
+        """Have configurations evaluated before the sampler is asked; what they lack has its default.
+
+        They are kept in the record. Call ``begin`` first, or tell the space. Raises SpaceError for what is not in it.
         """
-        space, whole = self._begun().space, list[dict[str, Value]]()
+        space = self._begun().space if space is None else space
+        whole: list[dict[str, Value]] = []
         for config in configs:
-            strange = [n for n in config if n not in space.names and n not in space.constants]
-            adapted = None if strange else space.adapt(config)
-            found = space.complaints(config if adapted is None else adapted)
+            whole.append({**(space.adapt(config) or {}), **config})
+            found = space.complaints(whole[-1])
             if found:
                 raise SpaceError(found)
-            whole.append(dict(adapted or {}))
         self.note(FIRST, {"configs": [*self.trials.notes.get(FIRST, {"configs": []})["configs"], *whole]})
 
     def _listed(self, search: Search) -> list[Config]:
