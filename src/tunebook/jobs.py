@@ -33,6 +33,7 @@ from tunebook.report import render_html, render_markdown
 from tunebook.report.study import Story, TestLook, study_report
 from tunebook.samplers import (
     AutoSampler,
+    BanditSampler,
     CmaesSampler,
     DESampler,
     EvolutionSampler,
@@ -69,6 +70,7 @@ SAMPLERS: Mapping[str, Callable[[Space, Goal, int], Sampler]] = {
     "de": DESampler,
     "evolution": EvolutionSampler,
     "nsga2": NSGA2Sampler,
+    "bandit": BanditSampler,
     "listed": RandomSampler,  # a round of listed runs never asks it
 }
 

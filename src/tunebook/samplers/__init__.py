@@ -1,6 +1,7 @@
 """Samplers: where the next configurations come from."""
 
 from tunebook.samplers.auto import AutoSampler as AutoSampler
+from tunebook.samplers.bandit import BanditSampler as BanditSampler
 from tunebook.samplers.base import History as History
 from tunebook.samplers.base import Sampler as Sampler
 from tunebook.samplers.cmaes import CmaesSampler as CmaesSampler

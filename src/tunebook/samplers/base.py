@@ -236,6 +236,12 @@ class Sampler(ABC):
         ``first`` is the number of the first new trial, ``pending`` (q, dim) the codes of what is running.
         """
 
+    @property
+    @final
+    def told(self) -> list[Trial]:
+        """The trial of each configuration that came furthest, with its curve."""
+        return [t for t in self._table.furthest if t is not None]
+
     def explore(self, config: Config, number: int) -> Config:
         """The configuration of trial ``number``, which goes on from a trial with ``config``: numbers that can change
         while a training runs (real ones) are multiplied by 0.8 or 1.2, or drawn anew with a chance of 1 in 4.
