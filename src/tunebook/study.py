@@ -13,7 +13,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from tunebook.measurement import check_measurement
 from tunebook.objective import Run
 from tunebook.samplers.base import Sampler
 from tunebook.samplers.recommend import Recommendation, recommended
-from tunebook.schedulers.base import Copy, Scheduler, Verdict
+from tunebook.schedulers.base import Copy, Plan, Scheduler, Verdict
 from tunebook.space import Config, Space, Value
 from tunebook.stores.base import Store
 from tunebook.trial import (
@@ -140,27 +140,31 @@ class Study:
 
     # the loop
 
-    def run(self, search: Search, trials: int, seconds: float = math.inf) -> Trials:
-        """Run a round until it has ``trials`` trials and its scheduler plans no more, or ``seconds`` are spent.
+    def run(self, search: Search, trials: int, seconds: float = math.inf, steps: float = math.inf) -> Trials:
+        """Run a round until it has ``trials`` trials and its scheduler plans no more, or ``seconds`` or ``steps`` are
+        spent.
 
-        ``seconds`` counts the time that drivers worked on the whole study (``Trials.spent``). A round that was closed
-        is not run again unless more trials are asked for. Raises Interrupted, FailingStudy (the first trials all
-        failed in the same way), StoreError.
+        ``seconds`` counts the time that drivers worked on the whole study (``Trials.spent``), ``steps`` what all trials
+        of the round are trained, exactly: nothing is launched further than the budget allows, and the last launches
+        are shortened to it. A round that was closed is not run again unless more is asked for. Raises Interrupted,
+        FailingStudy (the first trials all failed in the same way), StoreError.
         """
         if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
             raise SettingError("the number of trials must be a positive whole number", where="trials", got=repr(trials),
                                code="CONFIG-044")  # fmt: skip
         if self.executor is None:
             raise SettingError("this study has no executor", fix="Study(..., executor=...), or ask() and tell()")
-        if self._over(search, trials, seconds):
+        if not steps >= 1:
+            raise SettingError("the budget of steps must be a positive number", where="steps", got=repr(steps))
+        if self._over(search, trials, seconds, steps):
             return self.trials
         self.begin(search)
         with self._signals():
-            reason = _Loop(self, search, self.executor, trials, seconds).run()
+            reason = _Loop(self, search, self.executor, trials, seconds, steps).run()
         self._log([Closed(search.round, reason)])
         return self.trials
 
-    def _over(self, search: Search, trials: int, seconds: float) -> bool:
+    def _over(self, search: Search, trials: int, seconds: float, steps: float) -> bool:
         """Whether the round was closed and nothing is asked for that would let it go on."""
         closed = self.trials.closed.get(search.round)
         if closed is None or self.trials.opened[search.round].space != search.space.as_dict():
@@ -168,6 +172,7 @@ class Study:
         return {
             "trials": not self._missing(search) if search.runs else self.trials.count(search.round) >= trials,
             "time": self.trials.spent >= seconds,
+            "steps": committed(self.trials.of(search.round)) >= steps,
             "space": True,
         }[closed.reason]
 
@@ -381,12 +386,19 @@ def _lacking(trial: Trial, search: Search) -> str:
     return f"the goal is also about {', '.join(map(repr, missing))}, which was not reported" if missing else ""
 
 
+def committed(trials: Iterable[Trial]) -> int:
+    """Steps that trials were trained, or are on the way to."""
+    return sum((t.until if t.status is Status.RUNNING else t.step) - t.start for t in trials)
+
+
 class _Loop:
     """One call of ``Study.run``."""
 
-    def __init__(self, study: Study, search: Search, executor: Executor, trials: int, seconds: float) -> None:
+    def __init__(
+        self, study: Study, search: Search, executor: Executor, trials: int, seconds: float, steps: float
+    ) -> None:
         self.study, self.search, self.executor = study, search, executor
-        self.most = trials
+        self.most, self.steps, self.poor = trials, steps, False
         if search.runs:
             self.most = study.trials.count(search.round) + len(study._missing(search))
         self.deadline = executor.now() + seconds - study.trials.spent
@@ -398,7 +410,7 @@ class _Loop:
         self.failing: Failure | None = None
 
     def run(self) -> str:
-        """Returns why the round is over: trials, time or space."""
+        """Returns why the round is over: trials, time, steps or space."""
         self._take_up(self.study.trials.with_status(Status.RUNNING))
         planning = True
         while True:
@@ -421,7 +433,7 @@ class _Loop:
                 got=self.failing.message.partition("\n")[0],
                 fix="mend the objective, then resume the study",
             )
-        return "time" if self._late() else "space" if self.exhausted else "trials"
+        return "time" if self._late() else "steps" if self.poor else "space" if self.exhausted else "trials"
 
     def _take_up(self, lost: Sequence[Trial]) -> None:
         """Launch again what ran when a driver was lost, unless it was to be stopped after its last measurement."""
@@ -449,7 +461,7 @@ class _Loop:
         if free < 1:
             return
         left = 0 if self.exhausted else max(0, self.most - len(self.round))
-        plan = self.search.scheduler.plan(self.round, free, left)
+        plan = self._afforded(self.search.scheduler.plan(self.round, free, left))
         now = self._now()
         trials = self.study.trials
         copies = self.study._copied(self.search, plan.copies, now)
@@ -460,6 +472,28 @@ class _Loop:
             self.exhausted = True
             if not self.running:
                 self._plan()  # the scheduler may have more to do with the trials that there are
+
+    def _afforded(self, plan: Plan) -> Plan:
+        """What the budget of steps allows of a plan."""
+        if math.isinf(self.steps):
+            return plan
+        left, trials = int(self.steps) - committed(self.round), self.study.trials
+
+        def short(start: int, until: int) -> int:
+            nonlocal left
+            to = min(until, start + max(0, left))
+            left -= to - start
+            self.poor |= to < until
+            return to
+
+        copies = [replace(c, until=short(trials[c.parent].step, c.until)) for c in plan.copies]
+        resume = [replace(r, until=short(trials[r.trial].step, r.until)) for r in plan.resume]
+        fresh = [short(0, until) for until in plan.fresh]
+        return Plan(
+            tuple(r for r in resume if r.until > trials[r.trial].step),
+            tuple(until for until in fresh if until),
+            tuple(c for c in copies if c.until > trials[c.parent].step),
+        )
 
     def _launch(self, events: Sequence[Event]) -> None:
         self.study._log(events)
