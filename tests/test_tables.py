@@ -105,7 +105,9 @@ def test_without_a_test_part_all_rows_are_learned_from(tmp_path: Path) -> None:
     about = card.about if "rows" in card.about else load_model(result.model).members[0].card.about
     assert about["rows"] == len(data)
     assert METRICS["mae"](data.targets, load_model(result.model).predict(data.inputs)) < 50
-    assert "no test part" in (tmp_path / "s" / "model-card.md").read_text()
+    card = (tmp_path / "s" / "model-card.md").read_text()
+    assert "no test part" in card
+    assert "corrected for having chosen the best" in card
 
 
 def test_there_is_a_model_even_where_no_time_was(tmp_path: Path) -> None:

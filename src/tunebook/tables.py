@@ -17,7 +17,7 @@ import numpy as np
 
 from tunebook.analysis.calibration import best_threshold, calibration
 from tunebook.data import DataRef, Dataset, Folds, LockedTest, Parts, Split, leaks, open_dataset
-from tunebook.ensembles import Judged, Predictions, compared, greedy
+from tunebook.ensembles import Judged, Predictions, compared, corrected, greedy
 from tunebook.ensembles.base import Weighted
 from tunebook.ensembles.judge import METHODS
 from tunebook.errors import DataError, SettingError, StoreError, nearest
@@ -379,7 +379,7 @@ def model_card(result: Result, table: Table, settings: Settings) -> str:
     if note.get("used"):
         model = [f"- weight {w:.3g}: {tell_config(result.trials[n].config)} (trial {n})"
                  for w, n in zip(note["weights"], note["members"], strict=True)]  # fmt: skip
-    scores = ["- no test part was kept, so there is no score on rows that nothing has seen"]
+    scores = _without_test(result, table)
     if result.test is not None:
         rows = f"{result.test.rows:,} rows that were locked away until the end"
         scores = [f"- {n} {v:.4g} (95 % interval {low:.4g} to {high:.4g}) on {rows}"
@@ -399,6 +399,18 @@ def model_card(result: Result, table: Table, settings: Settings) -> str:
         ("## Use", [f"    tunebook predict {result.folder} new.csv", "", f"Versions: {versions}"]),
     ]  # fmt: skip
     return "\n\n".join(head + "\n\n" + "\n".join(lines) for head, lines in parts) + "\n"
+
+
+def _without_test(result: Result, table: Table) -> list[str]:
+    """What can be said of new rows where no test part was kept."""
+    told = ["- no test part was kept, so there is no score on rows that nothing has seen"]
+    try:
+        predictions, _ = library(result.folder, result.trials, table, result.goal)
+        value, low, high = corrected(predictions, METRICS[result.goal.metric])
+    except DataError:  # too little was measured
+        return told
+    return [*told, f"- {result.goal.metric} {value:.4g} (95 % interval {low:.4g} to {high:.4g}) by cross-validation, "
+            f"corrected for having chosen the best of {len(predictions.P)}"]  # fmt: skip
 
 
 def _finalists(result: Result, table: Table) -> list[tuple[str, list[str]]]:

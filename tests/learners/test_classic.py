@@ -293,6 +293,13 @@ def test_kmeans_finds_the_three_wines(tmp_path: Path) -> None:
         told[k] = measured[-1].metrics
     assert max(told, key=lambda k: told[k]["silhouette"]) == 3
     assert max(told, key=lambda k: told[k]["stability"]) == 3
+    played(objective, run_of(tmp_path, {"clusters": 3}, 9, "train_silhouette", Context(final=True)))
+    model, wine = load_model(tmp_path / "model"), open_dataset("sklearn:wine")
+    clusters = model.predict(wine.inputs)
+    assert set(clusters) == {0.0, 1.0, 2.0}
+    pure = sum(np.bincount(wine.targets[clusters == c]).max() for c in range(3)) / len(wine)
+    assert pure > 0.9  # the clusters are the cultivars, which it was not told of
+    assert (model.fitted.estimator.predict(objective.view(Context()).scaled) >= 0).all()
     with pytest.raises(SettingError, match="no metric of a clustering"):
         table("kmeans").objective("sklearn:wine", Split(), ACCURACY, 9)
 

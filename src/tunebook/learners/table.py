@@ -229,7 +229,10 @@ class TableObjective:
         features = dataset.feature_names or tuple(f"x{i}" for i in range(seen.features))
         about = {"data": self.data, "fingerprint": seen.fingerprint, "rows": len(seen.train), "seed": run.seed,
                  "trial": run.trial}  # fmt: skip
-        card = TableCard(self.learner.name, run.config, dataset.classes, features, seen.preprocessor, fitted.scaled,
+        preprocessor, classes = seen.preprocessor, dataset.classes
+        if not self.learner.supervised:  # what it tells are numbers of its own, no targets
+            preprocessor, classes = replace(preprocessor, target_center=0.0, target_gain=1.0), ()
+        card = TableCard(self.learner.name, run.config, classes, features, preprocessor, fitted.scaled,
                          dataset.encoding, metrics=dict(scores), about=about)  # fmt: skip
         return save_table_model(run.folder / MODEL, card, fitted)
 
