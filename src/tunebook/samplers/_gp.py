@@ -61,19 +61,18 @@ def squared_distances(A: Array, B: Array) -> Array:
 @dataclass(frozen=True)
 class Priors:
     """What is fixed of a model: the embedding, ``active`` (how many axes a configuration has on average), whether the
-    inputs are warped, how much ``longer`` the log length scales of the prior are, and the bounds of log noise."""
+    inputs are warped, and the bounds of log noise."""
 
     embedding: Embedding
     active: float
     warped: bool
-    longer: float = 0.0
     noise: tuple[float, float] = LOG_NOISE
 
     @property
     def mean(self) -> Array:
         """Modes of the priors, as if all were normal in theta."""
         e = self.embedding
-        scale = math.sqrt(2.0) + 0.5 * math.log(max(self.active, 1.0)) - SCALE_SD**2 + self.longer
+        scale = math.sqrt(2.0) + 0.5 * math.log(max(self.active, 1.0)) - SCALE_SD**2
         return np.concatenate([np.full(e.dim, scale), [0.0, NOISE_MEAN], np.zeros(2 * e.p)])
 
     @property
@@ -91,7 +90,7 @@ class Priors:
     def start(self, noise: float) -> Array:
         """A place to begin: scales of the prior's lower half, where data can still be told apart."""
         out = self.mean
-        out[: self.embedding.dim] = 0.5 * math.log(max(self.active, 1.0)) + 0.5 * self.longer
+        out[: self.embedding.dim] = 0.5 * math.log(max(self.active, 1.0))
         out[self.embedding.dim + 1] = noise
         return out
 

@@ -3,7 +3,7 @@
 The best of many noisy values is mostly luck (J. E. Smith, R. L. Winkler, "The optimizer's curse", Management Science,
 2006). A Gaussian process shrinks each value towards what its neighbours say; what is handed over is the tried
 configuration with the best mean, as P. Frazier, "A tutorial on Bayesian optimization", arXiv:1807.02811 (2018), section
-4, does under noise; here with half a standard deviation added, so that of two like ones it is the surer.
+4, does under noise.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from tunebook.trial import Goal, Status, Trial, Trials
 Mask = npt.NDArray[np.bool_]
 
 # 1.96 standard deviations would be 95 % of a model that is right, of a row that was not chosen for its mean
-CAUTION, SURE = 0.5, 2.6
+SURE = 3.2
 FEWEST, FITTED, MODELLED = 4, 150, 400
 NOISES = (-12.0, -8.0, -5.0, -3.0, -2.0, -1.0, -0.3, 0.5)
-LONGER, STEPS = 1.5, 25
+STEPS = 25
 
 
 class Recommendation(NamedTuple):
@@ -87,7 +87,7 @@ def _modelled(space: Space, history: History, allowed: Mask) -> tuple[int, list[
     y = history.ends[sound]
     held = np.union1d(some(y, MODELLED), np.flatnonzero(allowed[sound])[np.argsort(y[allowed[sound]])[:MODELLED]])
     mean, sd = posterior_means(space, history.at(sound[held]), targets(y, False)[held])
-    score = np.where(allowed[sound[held]], mean + CAUTION * sd, math.inf)
+    score = np.where(allowed[sound[held]], mean, math.inf)
     k = int(np.argmin(score))
     ends = mean[k] + SURE * sd[k] * np.array([-1.0, 0.0, 1.0])
     return int(sound[held[k]]), losses(y, ends).tolist()
@@ -103,7 +103,7 @@ def posterior_means(space: Space, rows: History, y: Array) -> tuple[Array, Array
     x, least = embedding.inputs(rows.X), some(y, FITTED)
     likely, means, variances = [], [], []
     for level in NOISES:
-        priors = Priors(embedding, active_axes(space), len(rows) >= WARP_FROM, LONGER, (level, level))
+        priors = Priors(embedding, active_axes(space), len(rows) >= WARP_FROM, (level, level))
         theta, loss = fit(priors, x.rows(least), y[least], v[least], priors.start(level), STEPS)
         model = posterior(embedding, theta, x, v).told(y)
         likely.append(-loss)
