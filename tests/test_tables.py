@@ -75,6 +75,12 @@ def test_the_ensemble_is_of_trials_that_were_paid_for(tuned: Path) -> None:
         assert any(t.key == record.trials[n].key for t in record.trials.values() if not t.context.final)
 
 
+def test_the_report_tells_of_the_ensemble(tuned: Path) -> None:
+    told = (tuned / "study" / "report.md").read_text()
+    assert "It is an ensemble of" in told
+    assert "looked at to choose" in told
+
+
 def test_one_command_compares_the_ensembles(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["ensembles", str(tuned / "study")]) == 0
     out = capsys.readouterr().out

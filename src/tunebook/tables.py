@@ -45,6 +45,7 @@ MOST_MEMBERS = 8
 SEARCH_PART = 0.86  # of a time limit: the rest is for training the members of an ensemble, the test and the report
 RUN_PART = 0.12  # of a time limit that one run may take
 TAIL = 1.5  # seconds for what comes after the last training
+SAME = 0.2  # budgets that differ by less are the same: the time to start counts, and is never the same
 AFTER = 2.0  # and for each second that it took to open the data: the machine is slow, or the table large
 SHARE = 0.2
 
@@ -232,7 +233,8 @@ def _planned(settings: Settings, steps: int, opening: float) -> Settings:
         return replace(settings, steps=steps)
     search = max(1.0, SEARCH_PART * settings.seconds - TAIL - AFTER * opening)
     notes = _notes(Path(settings.folder), settings.store)
-    if notes.get(JOB, {}).get("budget") == settings.seconds and PLAN in notes:
+    before = notes.get(JOB, {}).get("budget") or 0.0
+    if PLAN in notes and abs(settings.seconds - before) <= SAME * before:
         search = notes[PLAN]["cycles"][-1]["seconds"] or search
     limit = settings.run_limit or max(2.0, RUN_PART * settings.seconds)
     return replace(settings, steps=steps, time_limit=search, run_limit=limit)

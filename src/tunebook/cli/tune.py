@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tunebook.cli.words import as_json, cell, clean_lines, say, table, tell
 from tunebook.data import SCHEMES
 from tunebook.errors import SettingError
 from tunebook.record import JOB, RUNS, read_record
+from tunebook.settings import seconds
 from tunebook.tables import goal_of, judge_record, tune_table
 
 NO_SUCCESS = 3
@@ -46,6 +48,7 @@ def tune(data: str, told: Mapping[str, Any], options: Mapping[str, Any], ways: W
     folder = options.get("folder") or str(Path(RUNS) / (told["study"] or Path(data.partition("?")[0]).stem))
     families = tuple(f.strip() for f in (told["families"] or "").split(",") if f.strip())
     settings = {k: v for k, v in options.items() if v is not None} | {"folder": folder, "quiet": ways.quiet}
+    settings["time_limit"] = max(1.0, seconds(options["time_limit"]) - (time.monotonic() - told["began"]))
     result = tune_table(data, goal_of(told["metric"]), None, families, told["test"], **settings)
     tell(as_json(run_told(result)) if ways.json else clean_lines(str(result)))
     if succeeded(result):

@@ -210,8 +210,25 @@ def _final(story: Story) -> Iterable[Block]:
         yield text(
             "The model is in ", code(str(story.model)), ". It was trained on training and validation part together."
         )
+        yield from _ensemble(story)
     if story.look is not None:
         yield from _look(story.look)
+
+
+def _ensemble(story: Story) -> Iterable[Block]:
+    """What the model is made of where it is an ensemble, and what that gained."""
+    told = story.trials.notes.get("ensemble", {})
+    if not told.get("used"):
+        return
+    gain = f"{told['difference']:+.4g} {story.goal.metric} (95 % interval {told['low']:+.4g} to {told['high']:+.4g})"
+    yield text(
+        f"It is an ensemble of {many(len(told['members']), 'model')}, chosen by what trials predicted for rows that "
+        f"they were not trained on. Against the configuration above alone that makes {gain}, on rows that were not "
+        "looked at to choose."
+    )
+    pairs = zip(told["members"], told["weights"], strict=True)
+    rows = [[weight, number, tell_config(story.trials[number].config)] for number, weight in pairs]
+    yield Table((Column("weight", "number"), Column("trial", "number"), Column("configuration")), rows)
 
 
 def _front(story: Story) -> Iterable[Block]:
