@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tunebook.schedulers.asha import AshaScheduler
-from tunebook.schedulers.base import Plan, Resume, Scheduler, Verdict
+from tunebook.schedulers.base import Copy, Plan, Resume, Scheduler, Verdict
 from tunebook.schedulers.full import FullScheduler
 from tunebook.schedulers.halving import HalvingScheduler
+from tunebook.schedulers.population import PopulationScheduler
 from tunebook.testing.scheduler import check_scheduler
 from tunebook.trial import Goal, Status, Trial
 
@@ -126,6 +127,24 @@ class StopsByChance(FullScheduler):
         return Verdict.STOP if self.asked % 7 == 0 else Verdict.GO
 
 
+class CopiesWhatRuns(PopulationScheduler):
+    def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
+        plan = super().plan(trials, free, left)
+        running = [t for t in trials if t.status is Status.RUNNING and t.step < self.steps]
+        return Plan((), (), (Copy(running[0].number, self.steps),)) if running and plan.fresh else plan
+
+
+class CopiesBeyondTheBudget(PopulationScheduler):
+    def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
+        return super().plan(trials, free, left if len(trials) < self.n else 10**6)
+
+
+class CopiesTooFar(PopulationScheduler):
+    def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
+        plan = super().plan(trials, free, left)
+        return replace(plan, copies=tuple(replace(c, until=self.steps + 1) for c in plan.copies))
+
+
 def _failed(trial: Trial) -> bool:
     return trial.status is Status.FAILED
 
@@ -151,6 +170,9 @@ def _failed(trial: Trial) -> bool:
         (EndsEarly, "trials were allowed, but"),
         (CountsWrong, "expected_steps"),
         (StopsByChance, "something else again"),
+        (CopiesWhatRuns, "copied though it is running"),
+        (CopiesBeyondTheBudget, "the budget allows"),
+        (CopiesTooFar, "is to run to"),
     ],
 )
 def test_catches(broken: Callable[[Goal, int], Scheduler], told: str) -> None:

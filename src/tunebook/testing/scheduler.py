@@ -50,9 +50,9 @@ def check_scheduler(make: Make) -> None:
     ``tunebook.schedulers.base``.
 
     Rounds are simulated with trials that arrive in any order, fail, end early by themselves or are interrupted, on 1 to
-    16 slots: the round must end, use the budget of new trials exactly, resume and copy only what is paused and never beyond
-    ``steps``, bring a trial to the end (unless all failed), promote the better ones, and plan the same for the same
-    trials, whatever the scheduler was asked before.
+    16 slots: the round must end, use the budget of new trials exactly, resume and copy only what is paused and never
+    beyond ``steps``, bring a trial to the end (unless all failed), promote the better ones, and plan the same for the
+    same trials, whatever the scheduler was asked before.
     """
     for case in _cases():
         round = _Round(make, case)
