@@ -27,6 +27,7 @@ from tunebook.objective import Objective
 from tunebook.origin import origin, without_password
 from tunebook.playbook import Base, Chapter, Round
 from tunebook.playbook.budget import smallest
+from tunebook.playbook.keep import expendable
 from tunebook.progress import Progress, say_at_once, stopping
 from tunebook.record import BOOK, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
@@ -46,6 +47,7 @@ from tunebook.samplers import (
     TPESampler,
 )
 from tunebook.schedulers import scheduler_named
+from tunebook.sealed import remove_checkpoints
 from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
@@ -395,12 +397,22 @@ def _planned(study: Study, base: Base) -> dict[str, Any]:
 
 def play_plan(study: Study, plan: Mapping[str, Any]) -> list[Chapter]:
     def run(round: Round, until: float) -> Trials:
+        if round.name not in study.trials.opened:
+            free(study, round)
         return study.run(_taught(search_of(round, plan["seed"]), study), round.trials, until)
 
     try:
         return list(chapters(plan, study.trials, run))
     except FailingStudy as error:
         raise _failed(study, plan, error.problems[0]) from None
+
+
+def free(study: Study, round: Round) -> None:
+    """Remove the checkpoints that are of no use any more when a round begins: those of the trials that were cut short
+    before it. What an objective of one's own saved is left alone: it may not be ours to remove.
+    """
+    for number in expendable(study.trials, round.goal, round.steps, (round.name,)):
+        remove_checkpoints(study.folder / "trials" / str(number))
 
 
 def _failed(study: Study, plan: Mapping[str, Any], problem: Problem) -> FailingStudy:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from hashlib import sha256
@@ -16,6 +17,7 @@ from typing import Any
 from tunebook.errors import CheckpointError
 
 CARD = "model.json"
+CHECKPOINT = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.safetensors")
 
 
 def digest(data: bytes) -> str:
@@ -47,6 +49,17 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def remove_checkpoints(folder: Path) -> int:
+    """Remove the checkpoints that tunebook wrote into a run's folder, and nothing else; returns their bytes."""
+    if not folder.is_dir():
+        return 0
+    found = [path for path in folder.iterdir() if CHECKPOINT.fullmatch(path.name)]
+    freed = sum(path.stat().st_size for path in found)
+    for path in found:
+        path.unlink(missing_ok=True)
+    return freed
 
 
 def write_sealed(folder: Path, told: Mapping[str, Any], files: Mapping[str, bytes]) -> Path:

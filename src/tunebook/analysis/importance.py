@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
 from tunebook.analysis.anova import Anova
 from tunebook.analysis.rows import Rows, tabulate
-from tunebook.space import Space
+from tunebook.space import Array, Space
 from tunebook.trial import Goal, Trial
 
 DRAWS = 40
-MOST_ROWS = 250
+MOST_ROWS = 160
+FITTED = 4  # models that are kept: stages that follow each other ask about the same trials
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def importance(
     """
     rows = tabulate(trials, space, goal)
     model = fit(rows, space)
-    return [] if model is None else importance_of(model, level, draws, seed)
+    return [] if model is None else list(importance_of(model, level, draws, seed))
 
 
 def fit(rows: Rows, space: Space) -> Anova | None:
@@ -58,11 +61,28 @@ def fit(rows: Rows, space: Space) -> Anova | None:
         # the model costs n^3: of many configurations, a sample that is spread evenly over the order of their losses
         kept = np.sort(np.argsort(y, kind="stable")[np.linspace(0, len(y) - 1, MOST_ROWS).astype(np.int64)])
         at, y = at[kept], y[kept]
-    return Anova(space, rows.X[at], y)
+    X = rows.X[at]
+    return _fitted(_Rows((json.dumps(space.as_dict(), sort_keys=True), X.tobytes(), y.tobytes()), space, X, y))
 
 
-def importance_of(model: Anova, level: float = 0.9, draws: int = DRAWS, seed: int = 0) -> list[Importance]:
-    """Importance from a model that has been fitted."""
+@dataclass(frozen=True)
+class _Rows:
+    """What a model is fitted to; equal where ``key`` is."""
+
+    key: tuple[str, bytes, bytes]
+    space: Space = field(compare=False)
+    X: Array = field(compare=False)
+    y: Array = field(compare=False)
+
+
+@lru_cache(maxsize=FITTED)
+def _fitted(rows: _Rows) -> Anova:
+    return Anova(rows.space, rows.X, rows.y)
+
+
+@lru_cache(maxsize=FITTED)
+def importance_of(model: Anova, level: float = 0.9, draws: int = DRAWS, seed: int = 0) -> tuple[Importance, ...]:
+    """Importance from a model that has been fitted, largest first."""
     whole = model.effects()
     again = np.array([e.total for e in model.resampled(draws, np.random.default_rng(seed))])
     tail = 0.5 * (1.0 - level)
@@ -81,4 +101,4 @@ def importance_of(model: Anova, level: float = 0.9, draws: int = DRAWS, seed: in
         )
         for j, axis in enumerate(model.space.axes)
     ]
-    return sorted(out, key=lambda i: -i.value)
+    return tuple(sorted(out, key=lambda i: -i.value))

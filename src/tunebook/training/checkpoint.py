@@ -8,7 +8,6 @@ as ``*.corrupt`` and the one before is used.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from typing import Any
 from torch import Tensor
 
 from tunebook.errors import CheckpointError
+from tunebook.sealed import CHECKPOINT as NAME
 from tunebook.sealed import digest, write_whole
 from tunebook.training.tensor_file import Parts, pack, unpack
 
-NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.safetensors")
 SHARE = 0.05
 log = logging.getLogger("tunebook")
 
