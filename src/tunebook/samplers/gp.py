@@ -32,7 +32,7 @@ Index = npt.NDArray[np.int64]
 Kind = Literal["power", "ranks", "failed", "limit", "seconds", "before"]
 
 WARP_FROM = 12
-EXPLORING = 4
+EXPLORING, CHEAP_START = 4, 14
 REFITS = ((400, 16), (150, 8), (48, 4), (0, 1))
 EACH = 150
 FITTED = 260
@@ -77,7 +77,8 @@ class GPSampler(Sampler):
     is expected to take. Where there are earlier studies, a model of their
     scores is what losses are expected to follow, and the process is one of the rest.
     Configurations that were cut short count with the loss that they are taken to end with (``History.ends``).
-    While there are such, one of four proposals is a Sobol point: what short trainings say can mislead.
+    While there are such, there are 14 points to begin with, as they are cheap, and one of four proposals is a Sobol
+    point: what short trainings say can mislead.
 
     Where all axes are smooth and the fitted noise is at most a twentieth of the variance, one of four proposals is a
     step of a quadratic model around the incumbent (``_trust``), and three are while such steps pay. Elsewhere one of
@@ -100,7 +101,7 @@ class GPSampler(Sampler):
         self._models: Cache[Posterior] = OrderedDict()
 
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
-        begin = LEADING if len(history.scores) else self._begin
+        begin = LEADING if len(history.scores) else max(self._begin, CHEAP_START if history.partial else 0)
         if len(history) < begin or history.feasible.sum() < 2 or self.space.dim == 0:
             points = self._belief.bent(self._start.points(first, n))
             if n and not len(history) and not len(pending):
