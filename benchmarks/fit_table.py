@@ -24,10 +24,15 @@ from typing import Any
 import numpy as np
 
 SEED = 0
+BEGAN = time.monotonic()
+
+
+def left(seconds: float) -> float:
+    """What is left of the time after loading packages, which counts for all methods alike."""
+    return max(1.0, seconds - (time.monotonic() - BEGAN))
 
 
 def main(method: str, data: str, seconds: str, out: str, folder: str = "") -> None:
-    began = time.monotonic()
     warnings.simplefilter("ignore")
     with np.load(data, allow_pickle=False) as told:
         x, y, a, b = (told[k] for k in ("x_train", "y_train", "x_test", "y_test"))
@@ -36,7 +41,7 @@ def main(method: str, data: str, seconds: str, out: str, folder: str = "") -> No
     place.mkdir(parents=True, exist_ok=True)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         predict, size = METHODS[method](x, y, task, float(seconds), place)
-        wall = time.monotonic() - began
+        wall = time.monotonic() - BEGAN
         outputs = np.asarray(predict(a))
         some = a[:1000] if len(a) >= 1000 else np.resize(a, (1000, a.shape[1]))
         began = time.monotonic()
@@ -148,7 +153,7 @@ def optuna_xgboost(x: Any, y: Any, task: str, seconds: float, place: Path) -> An
         return float(np.mean(losses))
 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=SEED), pruner=optuna.pruners.MedianPruner())
-    study.optimize(objective, timeout=0.9 * seconds)
+    study.optimize(objective, timeout=0.9 * left(seconds))
     model = kind(**study.best_params, random_state=SEED, n_jobs=os.cpu_count()).fit(x, y)
     return outputs_of(model, task), size_of(model)
 
@@ -159,7 +164,7 @@ def flaml(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
 
     model = AutoML()
     metric = "rmse" if task == "regression" else "accuracy"
-    model.fit(x, y, task=task, time_budget=seconds, metric=metric, seed=SEED, verbose=0, n_jobs=os.cpu_count())
+    model.fit(x, y, task=task, time_budget=left(seconds), metric=metric, seed=SEED, verbose=0, n_jobs=os.cpu_count())
     return outputs_of(model, task), size_of(model)
 
 
@@ -175,7 +180,7 @@ def autogluon(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
         return pd.DataFrame(a, columns=[f"x{i}" for i in range(a.shape[1])])
 
     model = TabularPredictor("y", problem_type=kind, eval_metric=metric, path=str(place / "ag"), verbosity=0)
-    model.fit(frame(x).assign(y=y), time_limit=seconds, presets="best_quality", num_cpus=os.cpu_count(),
+    model.fit(frame(x).assign(y=y), time_limit=left(seconds), presets="best_quality", num_cpus=os.cpu_count(),
               dynamic_stacking=False, ag_args_ensemble={"fold_fitting_strategy": "sequential_local"})  # fmt: skip
     size = sum(p.stat().st_size for p in (place / "ag").rglob("*") if p.is_file())
     told = model.predict if task == "regression" else model.predict_proba
@@ -187,7 +192,7 @@ def tunebook(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
     from tunebook.interop.sklearn import TunedClassifier, TunedRegressor
 
     kind = TunedRegressor if task == "regression" else TunedClassifier
-    model = kind(time_limit=seconds, random_state=SEED, folder=place).fit(x, y)
+    model = kind(time_limit=left(seconds), random_state=SEED, folder=place).fit(x, y)
     saved = [card.parent for card in place.rglob("model.json") if not card.parent.name.startswith("member-")]
     size = sum(p.stat().st_size for p in max(saved, key=os.path.getmtime).rglob("*"))
     return outputs_of(model, task), size
