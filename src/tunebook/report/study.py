@@ -44,12 +44,16 @@ from tunebook.report.base import (
     text,
 )
 from tunebook.report.foreseen import fans
+from tunebook.report.sample import note_of, some
 from tunebook.space import Choice, Float, Int, Parameter, Space, Value
 from tunebook.trial import Goal, Status, Trial, Trials, front
 
 FEWEST = 3
 SHOWN_CURVES = 5
 SHOWN_LINES = 300
+SHOWN_POINTS = 1000  # of the history
+SHOWN_SLICE = 500
+SHOWN_ROWS = 400
 SHOWN_FAILURES = 10
 SHOWN_TRACES = 3
 _TONES: Mapping[Status, Tone] = {
@@ -374,19 +378,32 @@ def _empty(n: int) -> str:
 def _history(story: Story) -> Scatter:
     told = best_so_far(story.search, story.goal)
     values = dict(zip(told.numbers, told.value.tolist(), strict=True))
+    there = [t for t in story.search if t.number in values]
+    shown = some(there, story.goal, SHOWN_POINTS)
     points = []
     for status in Status:
-        mine = [t.number for t in story.search if t.status is status and t.number in values]
+        mine = [t.number for t in shown if t.status is status]
         if mine:
             y = [values[n] for n in mine]
             marker: Marker = "cross" if status is Status.FAILED else "ring" if status is Status.PAUSED else "circle"
             points.append(Points(status.value, mine, y, [f"trial {n}" for n in mine], marker=marker,
                                  tone=_TONES.get(status, "plain")))  # fmt: skip
-    line = Series("best so far", told.numbers, told.best.tolist(), step=True, tone="good")
+    line = _steps(told.numbers, told.best.tolist())
     marks = [Mark("x", c.trials[0].number - 0.5, c.round.name) for c in story.chapters if c.trials]
     return Scatter("History", Axis("trial"), Axis(story.goal.metric), tuple(points), (line,), tuple(marks),
-                   note="The best of many noisy values flatters; the confirmed values are those on fresh seeds.",
+                   note=_notes("The best of many noisy values flatters; the confirmed values are those on fresh seeds.",
+                               note_of(len(shown), len(there))),
                    empty=_empty(len(values)))  # fmt: skip
+
+
+def _steps(x: Sequence[int], best: Sequence[float]) -> Series:
+    """The best so far, where it changes."""
+    kept = [i for i in range(len(x)) if i in (0, len(x) - 1) or best[i] != best[i - 1]]
+    return Series("best so far", [x[i] for i in kept], [best[i] for i in kept], step=True, tone="good")
+
+
+def _notes(*said: str) -> str:
+    return " ".join(filter(None, said))
 
 
 def _confirmed(story: Story) -> Scatter:
@@ -442,18 +459,19 @@ def _axis(p: Parameter, label: str) -> Axis:
 
 def _slice(story: Story, name: str) -> Scatter:
     p = story.space.parameters[name]
-    mine = [t for t in story.search if name in t.config and t.curve]
-    whole = [t for t in mine if t.step >= story.base.steps or t.status is Status.COMPLETED]
-    points = [
-        _slice_points(story, name, "to the end", whole),
-        _slice_points(story, name, "cut short", [t for t in mine if t not in whole]),
-    ]
+    there = [t for t in story.search if name in t.config and t.curve]
+    mine = some(there, story.goal, SHOWN_SLICE)
+    whole: list[Trial] = []
+    cut: list[Trial] = []
+    for t in mine:
+        (whole if t.step >= story.base.steps or t.status is Status.COMPLETED else cut).append(t)
+    points = [_slice_points(story, name, "to the end", whole), _slice_points(story, name, "cut short", cut)]
     chosen = story.base.config.get(name)
     marks = (
         [Mark("x", float(chosen), "chosen")] if isinstance(chosen, int | float) and not isinstance(p, Choice) else []
     )
     return Scatter(name, _axis(p, name), Axis(story.goal.metric), [q for q in points if q.x], marks=tuple(marks),
-                   shade="trial", empty=_empty(len(mine)))  # fmt: skip
+                   shade="trial", note=note_of(len(mine), len(there)), empty=_empty(len(mine)))  # fmt: skip
 
 
 def _slice_points(story: Story, name: str, label: str, trials: Sequence[Trial]) -> Points:
@@ -465,7 +483,8 @@ def _slice_points(story: Story, name: str, label: str, trials: Sequence[Trial]) 
 
 
 def _parallel(story: Story) -> Parallel:
-    told = [t for t in story.search if math.isfinite(t.loss(story.goal))][:SHOWN_LINES]
+    there = [t for t in story.search if math.isfinite(t.loss(story.goal))]
+    told = some(there, story.goal, SHOWN_LINES)
     names = story.space.names
     axes = [_axis(story.space.parameters[n], n) for n in names] + [Axis(story.goal.metric)]
     rows = []
@@ -476,7 +495,8 @@ def _parallel(story: Story) -> Parallel:
         rows.append([*shown, t.value(story.goal)])
     return Parallel("Parallel coordinates", axes, rows, [f"trial {t.number}" for t in told],
                     "higher" if story.goal.sign < 0 else "lower", empty=_empty(len(told)),
-                    note="Drag along an axis to keep the trials that pass there.")  # fmt: skip
+                    note=_notes("Drag along an axis to keep the trials that pass there.",
+                                note_of(len(told), len(there))))  # fmt: skip
 
 
 # the record
@@ -503,11 +523,15 @@ def _all_trials(story: Story) -> Table:
     heads = ("trial", "round", "status", "steps", goal.metric, "seconds", *names, "note")
     columns = [Column(h, "number" if h in numbers and h not in names else "text") for h in heads]
     rows = []
-    for t in story.trials.values():
+    shown = some(list(story.trials.values()), goal, SHOWN_ROWS)
+    for t in shown:
         value = t.value(goal) if not t.context.final else t.value(Goal(f"train_{goal.metric}", goal.direction))
         cells = [_shown(t.config[n]) if n in t.config else None for n in names]
         said = t.failure.message.partition("\n")[0] if t.failure is not None else t.note
         rows.append([t.number, t.round, t.status.value, t.step, value, t.seconds, *cells, said])
     best = min(story.search, key=lambda t: t.loss(goal), default=None)
-    marked = (best.number,) if best is not None and math.isfinite(best.loss(goal)) else ()
-    return Table(columns, rows, marked=marked, note="The value of a final training is that on its training data.")
+    sound = best is not None and math.isfinite(best.loss(goal))
+    marked = [i for i, t in enumerate(shown) if sound and t is best]
+    note = _notes("The value of a final training is that on its training data.",
+                  note_of(len(shown), len(story.trials)))  # fmt: skip
+    return Table(columns, rows, marked=marked, note=note)
