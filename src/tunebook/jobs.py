@@ -384,7 +384,7 @@ def _planned(study: Study, base: Base) -> dict[str, Any]:
         return wanted
     where = str(study.folder)
     found = [
-        Problem(f"the study was started with another {name}", where, f"{name} {wanted[name]}", f"{before[name]}",
+        Problem(f"the study was started with another {name}", where, _in_words(wanted[name]), _in_words(before[name]),
                 "the value it had, or another folder for another study", "STORE-079")
         for name in ("goal", "steps", "seed", "final")
         if wanted[name] != before[name]
@@ -393,6 +393,11 @@ def _planned(study: Study, base: Base) -> dict[str, Any]:
     if found:
         raise StudyMismatch(found)
     return extended(before, wanted, study.trials)
+
+
+def _in_words(told: Any) -> str:
+    """A value of a plan; a goal is a mapping there."""
+    return ", ".join(f"{k} {v}" for k, v in told.items() if v) if isinstance(told, Mapping) else str(told)
 
 
 def play_plan(study: Study, plan: Mapping[str, Any]) -> list[Chapter]:
@@ -420,8 +425,10 @@ def _failed(study: Study, plan: Mapping[str, Any], problem: Problem) -> FailingS
     story = story_of(Record(study.folder, study.trials), played(plan, study.trials), base_of(plan))
     report = _reported(story, study.folder)
     fix = f"mend the objective, then run this again, or {resume_command(study.folder)}"
-    told = FailingStudy(replace(problem, fix=f"{fix}; the report: {report}"))
     last = study.trials.with_status(Status.FAILED)[-1]
+    lines = [line.strip() for line in last.failure.message.splitlines()] if last.failure is not None else []
+    got = "; ".join(line for line in lines if not line.startswith("-->"))  # where it was is told already
+    told = FailingStudy(replace(problem, got=got, fix=f"{fix}; the report: {report}"))
     if last.failure is not None and last.failure.traceback:
         told.add_note(f"\nTrial {last.number} failed with:\n\n{last.failure.traceback.rstrip()}")
     return told
