@@ -54,8 +54,8 @@ def shown(value: Value) -> str:
 
 def stopping(runs: int) -> str:
     """What a study waits for when it was asked to stop."""
-    what = f"waiting for {many(runs, 'run')} to end a step and save" if runs else "nothing is running"
-    return f"stopping: {what} ({GRACE_SECONDS:g} s at most); Ctrl-C again leaves at once"
+    told = f": waiting for {many(runs, 'run')} to end a step and save ({GRACE_SECONDS:g} s at most)" if runs else ""
+    return f"stopping{told}; Ctrl-C again leaves at once"
 
 
 def say_at_once(text: str, stream: TextIO) -> None:
