@@ -117,6 +117,7 @@ def test_lines_where_there_is_no_terminal(tmp_path):
     assert lines[0] == "round explore: What is good?"
     assert lines[-1] == f"round explore is over: {len(trials)} trials"
     assert any(re.match(r"\[\d+/20 trials\] trial \d+ went on, ", line) for line in lines)
+    assert not any(" running at" in line for line in lines), "a trial's line tells of its end, not of what came after"
     failed = [line for line in lines if "failed" in line]
     assert len(failed) == sum(t.status is Status.FAILED for t in trials.values())
     assert all("user_error: ValueError: every fifth fails" in line for line in failed)

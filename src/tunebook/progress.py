@@ -213,16 +213,16 @@ class Progress:
         if isinstance(event, Closed):
             return f"round {plain(event.round)} is over: {many(trials.count(event.round), 'trial')}"
         if isinstance(event, Ended) and event.number in trials:
-            return self._of_trial(trials[event.number])
+            return self._of_trial(event, trials[event.number])
         return ""
 
-    def _of_trial(self, trial: Trial) -> str:
+    def _of_trial(self, ended: Ended, trial: Trial) -> str:
         goal = self.counts.goal
-        again = "went on, " if trial.attempt > 1 else ""
+        again = "went on, " if ended.attempt > 1 else ""
         counted = f"[{self.counts.done}/{self.budget} trials]"
-        told = [f"{counted} trial {trial.number} {again}{trial.status} at step {trial.step}"]
-        if trial.failure is not None:
-            told.append(f"{trial.failure.kind}: {plain(trial.failure.message.partition(chr(10))[0])}")
+        told = [f"{counted} trial {trial.number} {again}{ended.status} at step {trial.step}"]
+        if ended.failure is not None:
+            told.append(f"{ended.failure.kind}: {plain(ended.failure.message.partition(chr(10))[0])}")
         elif goal is not None and (scored := trial.scored(goal)) is not None:
             at = "" if scored.step == trial.step else f" at step {scored.step}"
             told.append(f"{plain(goal.metric)} {scored.metrics[goal.metric]:.5g}{at}")
