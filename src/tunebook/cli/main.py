@@ -18,7 +18,6 @@ import typer
 from tunebook.cli.words import complain
 from tunebook.errors import Problem, SettingError, TunebookError, nearest
 
-STARTED = monotonic()  # a time limit counts from here: loading packages takes time too
 INTERNAL, STORAGE, INTERRUPTED = 1, 74, 130
 BUG = "this is a bug in tunebook or a broken installation; --debug shows where"
 _MISUSE: type[Exception] = typer.BadParameter.__mro__[
@@ -223,7 +222,7 @@ def tune(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
 
     columns = {"target": target, "group": group, "time": time, "drop": drop, "categorical": categorical,
                "sample": sample}  # fmt: skip
-    told = {"metric": metric, "test": test, "families": families, "study": study, "began": STARTED}
+    told = {"metric": metric, "test": test, "families": families, "study": study, "began": monotonic()}
     options = {"time_limit": budget, "trials": trials, "workers": workers, "seed": seed, "folder": folder}
     return tune(reference_of(data, columns), told, options, Ways(quiet, json))
 
