@@ -257,10 +257,10 @@ def _finite(seconds: float) -> float | None:
 
 def library(
     folder: Path, all_trials: Trials, table: Table, goal: Goal, needed: Sequence[Config] = ()
-) -> tuple[Predictions, list[Config]]:
+) -> tuple[Predictions, list[Config]] | None:
     """The out-of-fold predictions of the best configurations of a study, and the configurations, best first.
 
-    Among them those that are ``needed``. Raises DataError when no trial left any.
+    Among them those that are ``needed``. None where no trial left any: the time was too short for all folds.
     """
     trials = [t for t in all_trials.values() if t.status is Status.COMPLETED and t.context.fold == 0]
     must = {config_key(c) for c in needed}
@@ -273,7 +273,7 @@ def library(
             rows = told[0]
             found[trial.key] = (trial, told[1])
     if not found or rows is None:
-        raise DataError("no trial left predictions to combine", where=str(folder))
+        return None
     numbers = tuple(t.number for t, _ in found.values())
     stacked = np.stack([p for _, p in found.values()])
     return Predictions(stacked, table.dataset.targets[rows], numbers), [t.config for t, _ in found.values()]
@@ -307,7 +307,10 @@ def ensembled(study: Study, table: Table, told: Sequence[Chapter], trained: Path
         return
     base = told[-1].conclusion.base
     metric, single = METRICS[base.goal.metric], base.config
-    predictions, configs = library(study.folder, study.trials, table, base.goal, [single])
+    known = library(study.folder, study.trials, table, base.goal, [single])
+    if known is None:
+        return
+    predictions, configs = known
     keys = [config_key(c) for c in configs]
     if config_key(single) not in keys or len(configs) < 2:
         return
@@ -365,8 +368,11 @@ def judge_record(folder: Path, record: Record) -> list[Judged]:
     goal = Goal.from_dict(plan["goal"])
     table = table_of(about["data"], plan["seed"], about["test"], Folds(**{**about["folds"],
                      "fractions": tuple(about["folds"]["fractions"])}))  # fmt: skip
-    predictions, _ = library(folder, record.trials, table, goal)
-    return compared(predictions, METRICS[goal.metric], METHODS)
+    known = library(folder, record.trials, table, goal)
+    if known is None:
+        raise DataError("no trial left predictions to combine", where=str(folder),
+                        fix="a larger budget: tunebook resume", code="DATA-092")  # fmt: skip
+    return compared(known[0], METRICS[goal.metric], METHODS)
 
 
 # the model card
@@ -404,10 +410,14 @@ def model_card(result: Result, table: Table, settings: Settings) -> str:
 
 
 def _without_test(result: Result, table: Table) -> list[str]:
-    """What can be said of new rows where no test part was kept."""
-    told = ["- no test part was kept, so there is no score on rows that nothing has seen"]
+    """What can be said of new rows where the test part was not looked at."""
+    why = "time was up before the test part could be looked at" if len(table.parts.test) else "no test part was kept"
+    told = [f"- {why}, so there is no score on rows that nothing has seen"]
+    known = library(result.folder, result.trials, table, result.goal)
+    if known is None:
+        return told
+    predictions = known[0]
     try:
-        predictions, _ = library(result.folder, result.trials, table, result.goal)
         value, low, high = corrected(predictions, METRICS[result.goal.metric])
     except DataError:  # too little was measured
         return told
