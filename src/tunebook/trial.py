@@ -156,14 +156,14 @@ class Trial:
 
     def scored(self, goal: Goal, upto: int | None = None) -> Measurement | None:
         """The measurement that counts: the best (or last) finite one, of the steps up to ``upto``; None without one."""
-        best: Measurement | None = None
+        best, least = None, math.inf
+        name, sign, last = goal.metric, goal.sign, goal.pick == "last"
         for m in self.curve:
             if upto is not None and m.step > upto:
                 break
-            if not math.isfinite(m.metrics.get(goal.metric, math.nan)):
-                continue
-            if best is None or goal.pick == "last" or goal.better(m.metrics[goal.metric], best.metrics[goal.metric]):
-                best = m
+            loss = sign * m.metrics.get(name, math.nan)
+            if math.isfinite(loss) and (loss < least or last):
+                best, least = m, loss
         return best
 
     def value(self, goal: Goal, upto: int | None = None) -> float:

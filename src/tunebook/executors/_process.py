@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class Worker:
             self.silent = not piece
             more = len(piece) == PIPE_BYTES
             self._inbox.feed(piece)
-            for message in self._inbox.messages():
+            for message in chain.from_iterable(self._inbox.messages()):
                 if message == READY:
                     self.ready = True
                 else:

@@ -1,9 +1,9 @@
 """What the driver and its worker processes say to each other.
 
 A message is its length in 4 bytes and a pickle. To a worker: a Run, or (STOP, trial, attempt); the end of the pipe
-means to end. From a worker: READY or (BROKEN, Failure) once, then for each run BEGAN, (step, metrics, seconds, memory)
-per measurement, and (ENDED, status, failure, note, resident bytes). Both ends are processes of one person that run one
-version of the code; nothing that is stored or comes from elsewhere is read this way.
+means to end. From a worker lists of: READY or (BROKEN, Failure) once, then for each run BEGAN, (step, metrics, seconds,
+memory) per measurement, and (ENDED, status, failure, note, resident bytes). Both ends are processes of one person that
+run one version of the code; nothing that is stored or comes from elsewhere is read this way.
 """
 
 from __future__ import annotations

@@ -107,7 +107,8 @@ class Link:
         self._poll = select.poll()
         self._poll.register(commands, select.POLLIN)
         self._inbox, self._unread = Inbox(), deque[Any]()
-        self._outbox, self._sent, self._posted, self._quick = bytearray(), -math.inf, -math.inf, 0
+        self._outbox: list[object] = []
+        self._sent, self._posted, self._quick = -math.inf, -math.inf, 0
         self._writing, self._waits = threading.Lock(), threading.Event()
         self._carrier: threading.Thread | None = None
         self._idle = self._stop = False
@@ -139,15 +140,16 @@ class Link:
     def _add(self, message: object) -> None:
         if os.getpid() != self._pid:  # a fork that the objective made must not speak for its parent
             os._exit(1)
-        told = packed(message)
         with self._writing:
-            self._outbox += told
+            self._outbox.append(message)
 
     def _flush(self) -> None:
         try:
             with self._writing:
-                while self._outbox:
-                    del self._outbox[: os.write(self._events, self._outbox)]
+                told, self._outbox = self._outbox, []
+                rest = memoryview(packed(told)) if told else memoryview(b"")
+                while rest:
+                    rest = rest[os.write(self._events, rest) :]
                 self._sent = time.monotonic()
         except OSError:  # the driver is gone, and so is everybody who would want to know
             os._exit(1)

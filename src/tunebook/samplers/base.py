@@ -143,9 +143,10 @@ class _Table:
     def ends(self, order: npt.NDArray[np.int64], budget: npt.NDArray[np.int64], losses: Array) -> Array:
         """Losses (n,) of rows in an order, carried to the furthest step; inf where infeasible."""
         sound = np.isfinite(losses)
-        steps = levels(budget[sound])
-        if len(steps) < 2:
+        reached = budget[sound]
+        if not len(reached) or reached.min() == reached.max():
             return losses.copy()
+        steps = levels(reached)
         at = np.full((len(order), len(steps)), np.nan)
         for i in np.flatnonzero(sound):
             at[i] = [self.loss_at(order[i], step) if step <= budget[i] else np.nan for step in steps.tolist()]

@@ -70,11 +70,13 @@ class TPESampler(Sampler):
         taken = np.concatenate([X, pending])
         power = self._belief.weight(len(history))
         found: list[Array] = []
-        for _ in range(n):
+        while True:
             best = self._best(good, rest, taken, power, rng)
+            found.append(best)
+            if len(found) == n:
+                break
             rest = rest.plus(best)
             taken = np.concatenate([taken, best[None]])
-            found.append(best)
         return np.array(found, dtype=np.float64).reshape(len(found), self.space.dim)
 
     def _best(self, good: Parzen, rest: Parzen, taken: Array, power: float, rng: np.random.Generator) -> Array:
