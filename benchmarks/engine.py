@@ -14,12 +14,14 @@ have studies of 300 trials; tunebook's rate is the median over seven such studie
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import logging
 import multiprocessing
 import os
 import platform
 import random
+import shutil
 import sqlite3
 import statistics
 import sys
@@ -76,8 +78,11 @@ class Line:
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="engine-") as name:
-        yield Path(name)
+    """A new folder, removed when all is measured: ext4 makes files many times as slowly for some seconds after others
+    were removed, and that would be counted against whoever comes next."""
+    where = Path(tempfile.mkdtemp(prefix="engine-"))
+    atexit.register(shutil.rmtree, where, ignore_errors=True)
+    yield where
 
 
 # Optuna's half: functions of modules, because its workers are processes
