@@ -184,6 +184,24 @@ def test_the_circuit_breaker(tmp_path):
         assert len(study.trials) == 3
 
 
+def test_the_circuit_breaker_sees_through_numbers(tmp_path):
+    @objective
+    def broken(run):
+        raise ValueError(f"shapes (64, {run.trial}) and ({run.trial + 1}, 10) do not fit")
+
+    @objective
+    def unlike(run):
+        raise ValueError("abcdefghij"[run.trial])
+
+    with Study(MemoryStore(), tmp_path / "a", SerialExecutor(broken)) as study:
+        with pytest.raises(FailingStudy, match="do not fit"):
+            study.run(search(), 50)
+        assert len(study.trials) == 3
+    with Study(MemoryStore(), tmp_path / "b", SerialExecutor(unlike)) as study:
+        study.run(search(), 6)
+        assert len(study.trials) == 6
+
+
 class Stopping(Scheduler):
     """Stops every trial at its second step."""
 

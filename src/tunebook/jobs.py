@@ -100,6 +100,9 @@ class Result:
         """What a person wants to read first."""
         says = [self.chapters[-1].conclusion.stop] if self.chapters[-1].conclusion.stop else []
         confirmed = [c.conclusion.says for c in self.chapters if c.stage == "confirm"]
+        if all(t.status is Status.FAILED for t in self.trials.values()):
+            told = f"No trial succeeded: tunebook show {self.folder} tells what went wrong, and the report."
+            return "\n".join([*says, told, "", f"report: {self.report}"])
         says += confirmed[-1] if confirmed else ["Nothing was confirmed: the budget was too small."]
         lines = [*says, "", *(f"  {k} = {v!r}" for k, v in self.config.items()), ""]
         if self.test is not None:

@@ -10,6 +10,7 @@ that was never interrupted.
 from __future__ import annotations
 
 import math
+import re
 import signal
 import threading
 import time
@@ -560,11 +561,12 @@ class _Loop:
         return replace(event, status=status, at=now, note=note)
 
     def _watch(self, trial: Trial) -> None:
-        """The circuit breaker: a study whose first trials all fail alike has a bug, not bad luck."""
+        """The circuit breaker: a study whose first trials all fail alike, but for numbers, has a bug, not bad luck."""
         seen = self.study._failures
         failure = trial.failure
         broken = failure is not None and failure.kind in (FailureKind.USER_ERROR, FailureKind.CHECKPOINT)
-        seen.append(f"{failure.message}\n{failure.where}" if failure is not None and broken else "")
+        told = f"{failure.message}\n{failure.where}" if failure is not None and broken else ""
+        seen.append(re.sub(r"\d+", "#", told))
         if len(seen) == SAME_FAILURES and seen[0] and len(set(seen)) == 1:
             self.failing = failure
 

@@ -126,7 +126,9 @@ def resume(name: str, changes: dict[str, Any], ways: Ways) -> int:
         again = shlex.join(["tunebook", "run", "--config", str(folder / RESOLVED)])
         return run_job(job.model_copy(update=told), ways, again)
     if any(v is not None for v in changes.values()):
-        raise SettingError("a script sets its own budget", where=str(folder), fix="change it there, and resume")
+        command = read_record(folder).trials.notes.get(JOB, {}).get("command", "the script")
+        raise SettingError("the command or script that started this study sets its budget", where=str(folder),
+                           fix=f"give it more there, and run it again: {command}", code="CONFIG-044")  # fmt: skip
     return _again(folder)
 
 

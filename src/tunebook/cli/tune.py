@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tunebook.cli.find import found
 from tunebook.cli.run import Ways, run_told, succeeded
@@ -43,9 +43,14 @@ def _last_column(data: str) -> str:
         return file.readline().strip().replace(";", ",").rpartition(",")[2].strip('"') or "COLUMN"
 
 
+def _name(data: str) -> str:
+    """The name of a study of a data reference: that of the file or set."""
+    return Path(unquote(data.partition("?")[0].partition(":")[2])).stem
+
+
 def tune(data: str, told: Mapping[str, Any], options: Mapping[str, Any], ways: Ways) -> int:
     """Tune on a table; returns the exit code."""
-    folder = options.get("folder") or str(Path(RUNS) / (told["study"] or Path(data.partition("?")[0]).stem))
+    folder = options.get("folder") or str(Path(RUNS) / (told["study"] or _name(data)))
     families = tuple(f.strip() for f in (told["families"] or "").split(",") if f.strip())
     settings = {k: v for k, v in options.items() if v is not None} | {"folder": folder, "quiet": ways.quiet}
     settings["time_limit"] = max(1.0, seconds(options["time_limit"]) - (time.monotonic() - told["began"]))
