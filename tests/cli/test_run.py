@@ -152,7 +152,8 @@ def test_a_script_is_resumed_by_its_recorded_command(folder):
     told = json.loads(tunebook(folder, "show", "scripted", "--json").stdout)
     assert told["status"] == "finished" and told["trials"] <= 10
     refused = tunebook(folder, "resume", "scripted", "--trials", "50")
-    assert refused.returncode == 2 and "give it more there, and run it again" in refused.stderr and "mine.py 7" in refused.stderr
+    assert refused.returncode == 2
+    assert "give it more there, and run it again" in refused.stderr and "mine.py 7" in refused.stderr
 
 
 def test_a_study_without_a_command_says_what_to_do(here, folder):
