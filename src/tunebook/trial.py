@@ -217,13 +217,16 @@ _OF_ITSELF: Mapping[str, Callable[[Sequence[Measurement]], float]] = {
 }
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def config_key(config: Config) -> str:
     """Canonical text of a configuration.
 
     >>> config_key({"b": 1, "a": 0.5})
     '{"a":0.5,"b":1}'
     """
-    return json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(config)
 
 
 # events

@@ -110,10 +110,11 @@ class Layout:
         """Scott's rule for each axis, with one observation of the uniform density mixed in: (d,)."""
         there = ~np.isnan(X)
         n = there.sum(axis=0)
-        dims = max(1.0, float(there.sum()) / max(1, len(X)))
-        filled = np.where(there, X, 0.0)
-        mean = filled.sum(axis=0) / np.maximum(n, 1)
-        scatter = np.where(there, (X - mean) ** 2, 0.0).sum(axis=0)
+        dims = max(1.0, float(n.sum()) / max(1, len(X)))
+        whole = dims == X.shape[1]
+        mean = (X if whole else np.where(there, X, 0.0)).sum(axis=0) / np.maximum(n, 1)
+        square = (X - mean) ** 2
+        scatter = (square if whole else np.where(there, square, 0.0)).sum(axis=0)
         sd = np.sqrt((scatter + UNIFORM_SD**2) / (n + 1))
         return np.asarray(1.06 * sd * np.power(n + 1.0, -1.0 / (dims + 4.0)))
 
@@ -173,11 +174,14 @@ class Parzen:
         An observation beyond [0, 1], of an earlier and wider space, is moved to the edge, and its weight is what its
         kernel gives to the edge.
         """
-        near = np.clip(X, 0.0, 1.0)
-        seen = (~np.isnan(X)).sum(axis=0)
-        s = np.clip(layout.bandwidths(near) / sharper, 1.0 / np.minimum(100.0, seen + 1.0), 1.0)
-        away = np.where(np.isnan(X), 0.0, (X - near) / s)
-        weights = np.append(w * np.exp(-0.5 * np.minimum(np.einsum("ij,ij->i", away, away), 1000.0)), 1.0)
+        near = np.minimum(np.maximum(X, 0.0), 1.0)  # clip takes longer for few numbers
+        gone = np.isnan(X)
+        seen = len(X) - gone.sum(axis=0)
+        s = np.minimum(np.maximum(layout.bandwidths(near) / sharper, 1.0 / np.minimum(100.0, seen + 1.0)), 1.0)
+        if ((near != X) & ~gone).any():
+            away = np.where(gone, 0.0, (X - near) / s)
+            w = w * np.exp(-0.5 * np.minimum(np.einsum("ij,ij->i", away, away), 1000.0))
+        weights = np.append(w, 1.0)
         kernels = layout.kernels(s, len(X))
         return cls(layout, near, weights / weights.sum(), s, kernels, layout.coefficients(near, s, kernels))
 
@@ -207,7 +211,8 @@ class Parzen:
         """``m`` draws: codes (m, d) of real configurations, NaN where inactive; with the upper axes of ``upper`` (d,)
         if given. Where an axis is inactive in the component that was drawn, it is uniform."""
         layout = self.layout
-        picks = rng.choice(len(self.w), size=m, p=self.w)
+        ladder = self.w.cumsum()  # as Generator.choice does, without its checks
+        picks = (ladder / ladder[-1]).searchsorted(rng.random(m), side="right")
         out = rng.random((m, layout.space.dim))
         rows = np.flatnonzero(picks < len(self.X))
         centre = np.full(out.shape, np.nan)
@@ -219,9 +224,9 @@ class Parzen:
         for t, kernel in zip(layout.tables, self.kernels, strict=True):
             at = np.flatnonzero(~np.isnan(centre[:, t.column]))
             mass = np.exp(kernel) * t.width[:, None]
-            ladder = np.cumsum(mass, axis=0)[:, t.index(centre[at, t.column])]
+            rungs = np.cumsum(mass, axis=0)[:, t.index(centre[at, t.column])]
             out[:, t.column] = t.codes[t.index(out[:, t.column])]
-            out[at, t.column] = t.codes[np.minimum((rng.random(len(at)) * ladder[-1] > ladder).sum(axis=0), t.size - 1)]
+            out[at, t.column] = t.codes[np.minimum((rng.random(len(at)) * rungs[-1] > rungs).sum(axis=0), t.size - 1)]
         for j in layout.lattices:
             out[:, j] = layout.space.axes[j].parameter.snap(out[:, j])
         if upper is not None:
