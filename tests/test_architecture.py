@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "tunebook"
 ROOT = "the package root"
 
 LADDER = (  # lowest row first
-    ("errors", "faults"),
+    ("errors", "faults", "threads"),
     ("space", "goal", "pareto", "sealed"),
     ("trial",),
     ("measurement",),

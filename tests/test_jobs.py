@@ -283,3 +283,20 @@ def test_the_smallest_sensible_budget_is_told_before_the_start(tmp_path, final, 
         assert first == advice_on(few)
         enough = tuned(tmp_path / "enough", trials=least, quiet=False)
         assert "note:" not in capfd.readouterr().err and any(c.stage == "confirm" for c in enough.chapters)
+
+
+def test_a_wider_space_and_more_trials_find_what_lay_outside(tmp_path):
+    def loss(run):
+        for step in range(1, run.until + 1):
+            yield Measurement(step, {"loss": (run.config["x"] - 3) ** 2 + 1 / step + run.seed % 97 / 970})
+
+    def tuned(high, trials):
+        space = Space(x=Float(0.0, high, default=0.5))
+        return tune(loss, space, Goal("loss"), steps=3, trials=trials, workers=0, quiet=True, folder=tmp_path)
+
+    first = tuned(1.0, 24)
+    assert first.adopted and first.config["x"] > 0.9
+    second = tuned(5.0, 54)
+    assert second.adopted and abs(second.config["x"] - 3) < 0.5
+    text = second.report.with_suffix(".md").read_text()
+    assert "| 0 to 5 |" in text

@@ -22,6 +22,7 @@ from scipy.linalg import lapack
 from scipy.optimize import minimize
 
 from tunebook.space import Array, Space
+from tunebook.threads import one_thread
 
 POINTS = 33
 LENGTHS = (0.25, 0.5)
@@ -77,6 +78,7 @@ class Effects:
 class Anova:
     """The model, fitted by maximum likelihood to rows ``X`` (n, d) and scores ``y`` (n,). Deterministic."""
 
+    @one_thread
     def __init__(self, space: Space, X: Array, y: Array) -> None:
         self.space = space
         if len(X) > MOST_ROWS:  # cubic in the rows: the best ones and an even draw of the others
@@ -110,10 +112,12 @@ class Anova:
         )
         return np.asarray(found.x), -float(found.fun)
 
+    @one_thread
     def effects(self) -> Effects:
         """The shares of the fitted model."""
         return self._effects(self.theta, np.ones(len(self.y)))
 
+    @one_thread
     def resampled(self, draws: int, rng: np.random.Generator) -> list[Effects]:
         """Shares under the Bayesian bootstrap (Rubin 1981): rows weighted by exponential variates, refitted."""
         out = []
@@ -126,6 +130,7 @@ class Anova:
             out.append(self._effects(theta, weight))
         return out
 
+    @one_thread
     def support(self, j: int) -> float:
         """Twice the log likelihood ratio to the model without axis ``j``; about chi-square if it does nothing.
 
@@ -162,6 +167,7 @@ class Anova:
         K = _covariance(theta, self._k, weight)[0]
         return np.asarray(_solve(_cholesky(K), self.y))
 
+    @one_thread
     def profile(self, j: int, around: Array) -> tuple[Array, Array, Array]:
         """How the score changes along axis ``j`` while the other axes stay as in ``around`` (p, d), on average.
 

@@ -40,10 +40,8 @@ class Confirm(Stage):
     def design(self, base: Base, trials: Trials) -> Round | None:
         left = base.left(trials) - base.final
         before = _rounds(base, trials)
-        if not before:
-            contenders = _affordable(base.baseline, _finalists(base, trials), left)
-        else:
-            contenders = [base.baseline, base.config]
+        again = [base.baseline, base.config]
+        contenders = again if before else _affordable(base, _finalists(base, trials), left)
         seeds = min(DRAWS if base.folds else SEEDS, left // max(1, len(contenders)))
         if len(contenders) < 2 or seeds < (2 if not before else 1) or len(before) >= MOST_ROUNDS:
             return None
@@ -116,10 +114,13 @@ def _finalists(base: Base, trials: Trials) -> list[Config]:
     return [c for key, c in distinct.items() if key != config_key(base.baseline)][:FINALISTS]
 
 
-def _affordable(baseline: Config, finalists: Sequence[Config], left: int) -> list[Config]:
-    """Baseline and as many finalists as can be repeated with all seeds; at least one, with fewer seeds."""
-    most = max(1, left // SEEDS - 1)
-    return [baseline, *finalists[:most]]
+def _affordable(base: Base, finalists: Sequence[Config], left: int) -> list[Config]:
+    """Baseline and as many finalists as can be repeated with all seeds; at least one, with fewer seeds.
+
+    What an earlier cycle confirmed needs somebody to be compared with, or the new trials were in vain.
+    """
+    least = 2 if base.confirmed is not None and left >= (FINALISTS + 1) * FEWEST_SEEDS else 1
+    return [base.baseline, *finalists[: max(least, left // SEEDS - 1)]]
 
 
 def _by_seed(trials: Sequence[Trial], config: Config, base: Base) -> dict[tuple[int, int], float]:

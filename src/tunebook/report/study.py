@@ -98,8 +98,10 @@ class Story:
 
     @property
     def space(self) -> Space:
-        """The widest account of the space: that of the first round that searched."""
-        return next((c.round.space for c in self.chapters if not c.round.runs), self.base.space)
+        """The space as it was told last, before it was refined: that of the last cycle's first round that searched."""
+        searched = [c for c in self.chapters if not c.round.runs]
+        last = [c.round.space for c in searched if c.conclusion.base.cycle == searched[-1].conclusion.base.cycle]
+        return last[0] if last else self.base.space
 
     @property
     def confirmation(self) -> Mapping[str, list[float]] | None:

@@ -24,6 +24,7 @@ from tunebook.samplers.base import LEADING, History, Sampler
 from tunebook.samplers.quasi import QuasiSampler
 from tunebook.samplers.tpe import TPESampler
 from tunebook.space import Array, Space
+from tunebook.threads import one_thread
 from tunebook.trial import Goal
 
 T = TypeVar("T")
@@ -100,6 +101,7 @@ class GPSampler(Sampler):
         self._fits: Cache[Array] = OrderedDict()
         self._models: Cache[Posterior] = OrderedDict()
 
+    @one_thread
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         begin = LEADING if len(history.scores) else max(self._begin, CHEAP_START if history.partial else 0)
         if len(history) < begin or history.feasible.sum() < 2 or self.space.dim == 0:

@@ -22,6 +22,7 @@ from tunebook.samplers.base import History
 from tunebook.samplers.gp import WARP_FROM, active_axes, some
 from tunebook.samplers.random import RandomSampler
 from tunebook.space import Array, Config, Space
+from tunebook.threads import one_thread
 from tunebook.trial import Goal, Status, Trial, Trials
 
 Mask = npt.NDArray[np.bool_]
@@ -44,6 +45,7 @@ class Recommendation(NamedTuple):
     trial: int
 
 
+@one_thread
 def recommend(space: Space, goal: Goal, trials: Iterable[Trial], seed: int = 0) -> Recommendation | None:
     """The configuration to hand over after ``trials``; None if none succeeded.
 
