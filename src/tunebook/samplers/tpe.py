@@ -70,13 +70,11 @@ class TPESampler(Sampler):
         taken = np.concatenate([X, pending])
         power = self._belief.weight(len(history))
         found: list[Array] = []
-        while True:
-            best = self._best(good, rest, taken, power, rng)
-            found.append(best)
-            if len(found) == n:
-                break
-            rest = rest.plus(best)
-            taken = np.concatenate([taken, best[None]])
+        for i in range(n):
+            if i:
+                rest = rest.plus(found[-1])
+                taken = np.concatenate([taken, found[-1][None]])
+            found.append(self._best(good, rest, taken, power, rng))
         return np.array(found, dtype=np.float64).reshape(len(found), self.space.dim)
 
     def _best(self, good: Parzen, rest: Parzen, taken: Array, power: float, rng: np.random.Generator) -> Array:
