@@ -278,6 +278,7 @@ def test_every_figure_has_a_name_and_can_be_reached_by_keyboard(opened: Any, sam
     assert page.locator("svg.canvas[role=img]:not([tabindex])").count() == 0
     chart = figure(page, "Importance")
     chart.get_by_text("Data", exact=True).click()
+    chart.locator(".data tbody tr").first.wait_for()
     assert chart.locator(".data tbody tr").count() == 7
 
 
