@@ -49,9 +49,8 @@ from compare import Kept, Record, report  # noqa: E402  (beside this file)
 from own_curves import CURVES, FULL_RUNS  # noqa: E402
 from problems import Curve, Problem, filed, open_filed  # noqa: E402
 from tunebook.executors.simulated import SimulatedExecutor  # noqa: E402
-from tunebook.jobs import SAMPLERS  # noqa: E402
 from tunebook.objective import Run  # noqa: E402
-from tunebook.samplers import Sampler  # noqa: E402
+from tunebook.samplers import SAMPLERS, Sampler  # noqa: E402
 from tunebook.samplers.base import History  # noqa: E402
 from tunebook.schedulers import (  # noqa: E402
     AshaScheduler,

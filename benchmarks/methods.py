@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tunebook.jobs import SAMPLERS
+from tunebook.samplers import SAMPLERS
 from tunebook.samplers.recommend import recommend
 from tunebook.space import Choice, Config, Int, Parameter, Space, Value
 from tunebook.trial import Goal, Measurement, Status, Trial

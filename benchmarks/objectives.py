@@ -31,8 +31,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402  (after the number of threads is settled)
 
 from problems import Array, open_filed  # noqa: E402  (beside this file)
-from tunebook.jobs import SAMPLERS  # noqa: E402
 from tunebook.pareto import hypervolume  # noqa: E402
+from tunebook.samplers import SAMPLERS  # noqa: E402
 from tunebook.space import Choice, Config, Float, Int, Space, Value  # noqa: E402
 from tunebook.trial import Goal, Measurement, Status, Trial  # noqa: E402
 

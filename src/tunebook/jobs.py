@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -32,20 +31,7 @@ from tunebook.progress import Progress, say_at_once, stopping
 from tunebook.record import BOOK, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import Story, TestLook, study_report
-from tunebook.samplers import (
-    AutoSampler,
-    BanditSampler,
-    CmaesSampler,
-    DESampler,
-    EvolutionSampler,
-    GPSampler,
-    GridSampler,
-    NSGA2Sampler,
-    QuasiSampler,
-    RandomSampler,
-    Sampler,
-    TPESampler,
-)
+from tunebook.samplers import sampler_named
 from tunebook.schedulers import scheduler_named
 from tunebook.sealed import remove_checkpoints
 from tunebook.settings import Options, Settings, settings_of
@@ -60,21 +46,6 @@ if TYPE_CHECKING:
     from tunebook.data import LockedTest
 
 MANY_ROWS = 2_000
-SAMPLERS: Mapping[str, Callable[[Space, Goal, int], Sampler]] = {
-    "auto": AutoSampler,
-    "grid": GridSampler,
-    "random": RandomSampler,
-    "quasi": QuasiSampler,
-    "tpe": TPESampler,
-    "gp": GPSampler,
-    "gp-per-second": partial(GPSampler, per_second=True),
-    "cmaes": CmaesSampler,
-    "de": DESampler,
-    "evolution": EvolutionSampler,
-    "nsga2": NSGA2Sampler,
-    "bandit": BanditSampler,
-    "listed": RandomSampler,  # a round of listed runs never asks it
-}
 
 
 @dataclass(frozen=True)
@@ -368,10 +339,7 @@ def _taught(search: Search, study: Study) -> Search:
 
 def search_of(round: Round, seed: int) -> Search:
     """The objects that a round names."""
-    if round.sampler not in SAMPLERS:
-        raise SettingError("unknown sampler", where="sampler", got=round.sampler,
-                           expected=nearest(round.sampler, SAMPLERS), code="CONFIG-054")  # fmt: skip
-    sampler = SAMPLERS[round.sampler](round.space, round.goal, seed)
+    sampler = sampler_named(round.sampler, round.space, round.goal, seed)
     scheduler = scheduler_named(round.scheduler, round.goal, round.steps)
     about = {"question": round.question, "sampler": round.sampler, "scheduler": round.scheduler, "steps": round.steps}
     return Search(round.name, round.space, round.goal, sampler, scheduler, round.runs, round.metric, about)

@@ -157,12 +157,12 @@ class Trial:
     def scored(self, goal: Goal, upto: int | None = None) -> Measurement | None:
         """The measurement that counts: the best (or last) finite one, of the steps up to ``upto``; None without one."""
         best, least = None, math.inf
-        name, sign, last = goal.metric, goal.sign, goal.pick == "last"
+        last = goal.pick == "last"
         for m in self.curve:
             if upto is not None and m.step > upto:
                 break
-            loss = sign * m.metrics.get(name, math.nan)
-            if math.isfinite(loss) and (loss < least or last):
+            loss = goal.loss(m.metrics.get(goal.metric, math.nan))
+            if loss < least or (last and loss < math.inf):
                 best, least = m, loss
         return best
 

@@ -27,7 +27,7 @@ me@host:/x /mnt/with\\040space fuse.sshfs rw 0 0
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/work/book.db", "ext4"),
+        ("/data/book.db", "ext4"),
         ("/home/you/book.db", "nfs4"),
         ("/homework/book.db", "ext4"),
         ("/home/me/local/runs/book.db", "xfs"),

@@ -22,9 +22,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
 from tunebook.data import encode_table, from_arrays, save_arrays
-from tunebook.errors import SettingError, nearest
-from tunebook.jobs import SAMPLERS, load
-from tunebook.samplers import Sampler
+from tunebook.errors import SettingError
+from tunebook.jobs import load
+from tunebook.samplers import Sampler, sampler_named
 from tunebook.space import Config, Parameter, Space, Value
 from tunebook.tables import goal_of, tune_table
 from tunebook.trial import Direction, Failure, FailureKind, Goal, Measurement, Status, Trial
@@ -78,12 +78,9 @@ class TunedSearchCV(BaseSearchCV):  # type: ignore[misc]
     def _run_search(self, evaluate_candidates: Callable[[Sequence[Config]], Mapping[str, Any]]) -> None:
         # a copy: a space remembers what it was asked, and parameters of an estimator must stay what they are
         space = deepcopy(self.space) if isinstance(self.space, Space) else Space(dict(self.space))
-        if self.sampler not in SAMPLERS:
-            raise SettingError("unknown sampler", where="sampler", got=repr(self.sampler),
-                               expected=nearest(str(self.sampler), SAMPLERS))  # fmt: skip
         if isinstance(self.trials, bool) or not isinstance(self.trials, int) or self.trials < 1:
             raise SettingError("trials must be a whole number above 0", where="trials", got=repr(self.trials))
-        sampler = SAMPLERS[self.sampler](space, Goal("score", Direction.MAXIMIZE), _seed(self.random_state))
+        sampler = sampler_named(self.sampler, space, Goal("score", Direction.MAXIMIZE), _seed(self.random_state))
         done, failed = 0, None
         while done < self.trials:
             room = min(max(1, effective_n_jobs(self.n_jobs)), self.trials - done)
