@@ -57,7 +57,7 @@ needs:
 .venv/installed: .venv/created pyproject.toml constraints.txt
 	@echo "installing tunebook and its tools into .venv (once, a few minutes)"
 	@$(INSTALL) pip
-	@$(INSTALL) --build-constraint constraints.txt --group dev -e '.[torch,xgboost,postgres]'
+	@$(INSTALL) --build-constraint constraints.txt --group dev -e '.[torch,xgboost,postgres,keras,lightning,huggingface]'
 	@touch $@
 
 .venv/benched: .venv/installed $(wildcard benchmarks/peers/*.txt)
