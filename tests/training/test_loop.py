@@ -4,7 +4,7 @@ import math
 import shutil
 from contextlib import closing
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +89,8 @@ def test_equals_a_plain_loop(tmp_path: Path) -> None:
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
     for epoch in range(1, 7):
-        with seeded(run.seed, epoch, "cpu") as generator:
-            order = torch.randperm(90, generator=generator)
+        with seeded(run.seed, epoch, "cpu") as drawn:
+            order = torch.randperm(90, generator=drawn.order)
         model.train()
         for rows in np.array_split(order.numpy(), steps):
             optimizer.zero_grad()
@@ -343,3 +343,68 @@ def test_a_copy_goes_on_from_its_parents_checkpoint(tmp_path: Path) -> None:
     assert [m.metrics for m in again] == [m.metrics for m in faster]  # its own checkpoint by now
     with pytest.raises(CheckpointError, match="one of step 6"):
         list(train(task(), run("none", 6, {**plain, "optimizer.sgd.lr": 0.2}, copied=True, seed=4)))
+
+
+def noisy(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return x + 0.5 * torch.randn(x.shape, generator=generator)
+
+
+def test_each_training_batch_is_augmented(tmp_path: Path) -> None:
+    """Training sees what the augmentation made, other noise in each epoch, the same in each run; judging sees data."""
+    seen: dict[bool, list[torch.Tensor]] = {True: [], False: []}
+
+    class Watch(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen[self.training].append(x.detach().clone())
+            return super().forward(x.flatten(1))
+
+    made = classification(lambda config: Watch(72, 4), part(40, 0), part(30, 1), epochs=3)
+    made = replace(made, augment=lambda config: noisy if config.get("noise") else None)
+    config: Config = {"batch_size": 20, "noise": True, "lr": 0.0}
+    list(train(made, run_to(tmp_path, 3, config)))
+    for epoch in (1, 2, 3):
+        with seeded(5, epoch, "cpu") as drawn:
+            order = torch.randperm(40, generator=drawn.order)
+            expected = [noisy(made.train.x[rows], drawn.batch) for rows in order.tensor_split(2)]
+        assert all(torch.equal(a, b) for a, b in zip(seen[True][2 * epoch - 2 : 2 * epoch], expected, strict=True))
+    assert made.valid is not None
+    assert {len(x) for x in seen[False]} == {40, 30}
+    assert all(torch.equal(x, (made.train if len(x) == 40 else made.valid).x) for x in seen[False])
+
+
+class Staged(nn.Module):
+    """A body that is frozen in the first two epochs, and learns at a tenth of the head's rate then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(72, 6), nn.Linear(6, 4)
+        self.begin_epoch(1, 5)
+
+    def parameter_groups(self, config: Config) -> list[dict[str, object]]:
+        return [{"params": self.body.parameters(), "lr_scale": 0.1}, {"params": self.head.parameters()}]
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        self.body.requires_grad_(epoch > 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(torch.tanh(self.body(x.flatten(1))))
+        return out
+
+
+def test_a_model_thaws_as_it_says(tmp_path: Path) -> None:
+    models: list[Staged] = []
+
+    def build(config: Config) -> nn.Module:
+        models.append(Staged())
+        return models[-1]
+
+    made = classification(build, part(40, 0), part(30, 1), epochs=5)
+    config: Config = {"lr": 0.01, "weight_decay": 0.1, "schedule": "cosine"}
+    bodies = []
+    for m in train(made, run_to(tmp_path / "a", 5, config)):
+        bodies.append(models[0].body.weight.detach().clone())
+        assert m.step == len(bodies)
+    assert [torch.equal(a, b) for a, b in pairwise(bodies)] == [True, False, False, False]
+    unbroken = curve(list(train(made, run_to(tmp_path / "a", 5, config))))
+    for until in range(1, 6):
+        assert curve(list(train(made, run_to(tmp_path / "b", until, config)))) == unbroken[:until]

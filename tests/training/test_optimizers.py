@@ -124,6 +124,44 @@ def test_frozen_parameters_are_left_out() -> None:
     assert sum(len(g["params"]) for g in optimizer_of({}, model).param_groups) == 2
 
 
+class Rated(nn.Sequential):
+    """The first layer learns at a tenth of the rate, and is frozen."""
+
+    def __init__(self, *groups: dict[str, object]) -> None:
+        super().__init__(nn.Linear(2, 2), nn.Linear(2, 2))
+        self[0].requires_grad_(False)
+        self.groups = list(groups) or [
+            {"params": self[0].parameters(), "lr_scale": 0.1}, {"params": self[1].parameters()}
+        ]  # fmt: skip
+
+    def parameter_groups(self, config: Config) -> list[dict[str, object]]:
+        return self.groups
+
+
+def test_a_model_says_what_learns_at_what_rate() -> None:
+    model = Rated()
+    groups = optimizer_of({"optimizer": "sgd", "lr": 0.5, "weight_decay": 0.2}, model).param_groups
+    assert [(g["lr"], g["weight_decay"], g["params"]) for g in groups] == [
+        (0.05, 0.2, [model[0].weight]),
+        (0.05, 0.0, [model[0].bias]),
+        (0.5, 0.2, [model[1].weight]),
+        (0.5, 0.0, [model[1].bias]),
+    ]
+
+
+def test_groups_that_cannot_be_are_named() -> None:
+    weight = nn.Parameter(torch.zeros(2, 2))
+    with pytest.raises(SettingError, match="not the model's"):
+        optimizer_of({}, Rated({"params": [weight]}))
+    model = Rated()
+    model.groups = [{"params": [model[1].weight, model[1].weight]}]
+    with pytest.raises(SettingError, match="a parameter twice"):
+        optimizer_of({}, model)
+    model.groups = [{"params": [model[1].weight], "lr_scale": -1.0}]
+    with pytest.raises(SettingError, match="lr_scale is out of range"):
+        optimizer_of({}, model)
+
+
 def test_what_cannot_be_is_named() -> None:
     model = nn.Linear(2, 2)
     with pytest.raises(SettingError, match="did you mean 'adamw'"):

@@ -13,10 +13,11 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from tunebook.errors import CheckpointError, SettingError
 from tunebook.objective import EarlyStop, Run
@@ -45,7 +46,7 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
     config, until = run.config, _target(task, run)
     with seeded(run.seed, 0, task.device):
         model = channels_last(task.build(config).to(task.device))
-    loss, optimizer = task.loss(config), optimizer_of(config, model)
+    loss, optimizer, augment = task.loss(config), optimizer_of(config, model), task.augment(config)
     batch_size, largest_norm = whole(config, "batch_size", task.batch_size, 1), real(config, "clip_norm", 0.0)
     fitted, judged, probe = _placed(task)
     batches = math.ceil(len(fitted) / batch_size)
@@ -60,14 +61,15 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
         if stop := stalled(state.history, task):
             return stop
         began = time.perf_counter()
-        model.train()
-        with seeded(run.seed, epoch, task.device) as generator:
-            order = torch.randperm(len(fitted), generator=generator).to(task.device).tensor_split(batches)
+        with seeded(run.seed, epoch, task.device) as drawn:
+            _begin(model.train(), epoch, task.epochs)
+            order = torch.randperm(len(fitted), generator=drawn.order).to(task.device).tensor_split(batches)
             for step, rows in enumerate(order, (epoch - 1) * batches):
                 factor = schedule(step)
                 for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
                     group["lr"] = rate * factor
                 x, y = fitted.x.index_select(0, rows), fitted.y.index_select(0, rows)
+                x = x if augment is None else augment(x, drawn.batch)
                 optimizer.zero_grad()
                 loss(model(fast_layout(x)), y).backward()  # type: ignore[no-untyped-call]
                 if largest_norm:
@@ -87,13 +89,27 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
     return stalled(state.history, task)
 
 
+class Drawn(NamedTuple):
+    """Generators of an epoch: for the order of the examples, on the CPU; for what is done to batches, on the device."""
+
+    order: torch.Generator
+    batch: torch.Generator
+
+
 @contextmanager
-def seeded(seed: int, epoch: int, device: str) -> Iterator[torch.Generator]:
-    """Seed torch's generators from (seed, epoch) inside the block, and put them back; yields one for the order."""
-    everything, order = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64).tolist()
+def seeded(seed: int, epoch: int, device: str) -> Iterator[Drawn]:
+    """Seed torch's generators from (seed, epoch) inside the block, and put them back; yields two more."""
+    everything, order, batch = np.random.SeedSequence([seed, epoch]).generate_state(3, np.uint64).tolist()
     with torch.random.fork_rng([] if device == "cpu" else [device]):
         torch.manual_seed(everything)
-        yield torch.Generator().manual_seed(order)
+        yield Drawn(torch.Generator().manual_seed(order), torch.Generator(device).manual_seed(batch))
+
+
+def _begin(model: nn.Module, epoch: int, epochs: int) -> None:
+    """Tell a model that wants to know that an epoch begins: see ``tunebook.training.optimizers``."""
+    tell = getattr(model, "begin_epoch", None)
+    if tell is not None:
+        tell(epoch, epochs)
 
 
 def identity_of(task: Task, run: Run) -> str:

@@ -14,6 +14,12 @@ from tunebook.training.losses import Loss, accuracy, classification_loss, r_squa
 from tunebook.trial import Direction, Goal
 
 Metric = Callable[[Tensor, Tensor], Tensor | float]
+Augment = Callable[[Tensor, torch.Generator], Tensor]  # (inputs of a batch, generator on their device) -> such inputs
+
+
+def unaugmented(config: Config) -> Augment | None:
+    """No augmentation, whatever the configuration."""
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +49,8 @@ class Part:
 class Task:
     """All that the training loop needs beside the configuration.
 
-    build        configuration -> model; called with torch's generator seeded
+    build        configuration -> model; called with torch's generator seeded. What learns at what rate and what
+                 is frozen when, a model may say itself: see ``tunebook.training.optimizers``
     loss         configuration -> loss of a batch, which is minimised
     train        what the weights are fitted to
     valid        what they are judged by; None for a final training on everything
@@ -54,6 +61,9 @@ class Task:
     patience     epochs without a better goal metric after which training stops; 0 never stops
     fingerprint  of the data, so that a checkpoint of another split is not taken up
     device       where to train
+    augment      configuration -> what is done to the inputs of each training batch, (x, generator) -> x of the same
+                 shape, or None. It runs on the task's device, and all its randomness is to come from the generator,
+                 which is on that device and seeded from (seed, epoch); it must not change x in place
     """
 
     build: Callable[[Config], nn.Module]
@@ -67,6 +77,7 @@ class Task:
     patience: int = 0
     fingerprint: str = ""
     device: str = "cpu"
+    augment: Callable[[Config], Augment | None] = unaugmented
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0)):
