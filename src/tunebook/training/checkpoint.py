@@ -76,7 +76,7 @@ class Checkpoints:
                 left.unlink(missing_ok=True)
         for path in self._files():
             try:
-                found = _read(path)
+                found = read_checkpoint(path)
                 if shapes is not None:
                     _check_fit(found, shapes, path)
             except CheckpointError as error:
@@ -98,7 +98,8 @@ class Checkpoints:
         return list(self.folder.iterdir()) if self.folder.is_dir() else []
 
 
-def _read(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a file, of whatever run. Raises CheckpointError for one that is damaged or was edited."""
     name = NAME.fullmatch(path.name)
     data = path.read_bytes()
     if name is None or digest(data) != name[2]:
