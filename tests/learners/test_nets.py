@@ -95,14 +95,14 @@ def test_a_table_with_gaps_is_learned_from(tmp_path: Path) -> None:
     assert max(m.metrics["accuracy"] for m in told) > 0.8
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "rnn", "transformer"])
 def test_any_point_of_the_space_trains(tmp_path: Path, name: str) -> None:
     learner = learner_named(name)
     space = learner.space(open_dataset("sklearn:digits"))
     objective = learner.objective("sklearn:digits", SPLIT, ACCURACY, 1)
-    context = Context(fraction=0.2)
+    context = Context(fraction=0.1)
     rng = np.random.default_rng(0)
-    for i, config in enumerate(space.decode(rng.random((25, space.dim)))):
+    for i, config in enumerate(space.decode(rng.random((12, space.dim)))):
         assert space.contains(config)
         _, ended = played(objective, run_of(tmp_path / str(i), config, 1, context=context))  # type: ignore[arg-type]
         assert ended.failure is None or ended.failure.kind is FailureKind.DIVERGED, ended.failure
@@ -239,4 +239,7 @@ def test_what_cannot_be_is_named(tmp_path: Path) -> None:
     tokens = from_arrays(np.arange(200).reshape(20, 1, 10), np.arange(20) % 2, kind="sequence")
     save_arrays(tokens, tmp_path / "tokens.npz")
     with pytest.raises(DataError, match="embedding"):
-        MlpLearner().objective(f"npz:{tmp_path / 'tokens.npz'}", SPLIT, ACCURACY, 3).task(Context())
+        MlpLearner().space(tokens)
+    task = MlpLearner().objective(f"npz:{tmp_path / 'tokens.npz'}", SPLIT, ACCURACY, 3).task(Context())
+    with pytest.raises(DataError, match="embedding"):
+        task.build({})

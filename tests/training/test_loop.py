@@ -227,7 +227,7 @@ def test_patience_outlives_an_interruption(tmp_path: Path) -> None:
 
 
 def test_divergence_is_nan_and_a_failed_run(tmp_path: Path) -> None:
-    config = {**EVERYTHING, "optimizer.sgd.lr": 1e30, "clip_norm": 0.0, "batch_norm": False}
+    config = {**EVERYTHING, "optimizer.sgd.lr": 1e30, "clip_norm": 0.0, "norm": "none"}
     *before, ended = list(play(lambda run: train(task(), run), run_to(tmp_path, 6, config)))
     assert isinstance(ended, Ended)
     assert ended.failure is not None

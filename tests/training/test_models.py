@@ -7,14 +7,15 @@ from torch import nn
 
 from tunebook.errors import DataError, SettingError
 from tunebook.training.models import ACTIVATIONS, BUILDERS, capacity, cnn, learned, mlp
+from tunebook.training.models.layers import NORMS
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(("name", "shape"), [("mlp", (7,)), ("mlp", (2, 5)), ("cnn", (3, 8, 8)), ("cnn", (2, 40))])
-def test_every_activation_builds_and_learns(name: str, shape: tuple[int, ...], activation: str, norm: bool) -> None:
+def test_every_activation_builds_and_learns(name: str, shape: tuple[int, ...], activation: str, norm: str) -> None:
     torch.manual_seed(0)
-    model = BUILDERS[name]({"activation": activation, "batch_norm": norm, "dropout": 0.2}, shape, 4)
+    model = BUILDERS[name]({"activation": activation, "norm": norm, "dropout": 0.2}, shape, 4)
     x, y = torch.randn(16, *shape), torch.arange(16) % 4
     outputs = model(x)
     assert outputs.shape == (16, 4)
@@ -37,7 +38,7 @@ def test_any_depth_fits_small_images(shape: tuple[int, ...]) -> None:
 
 
 def test_mlp_is_the_stack_it_says() -> None:
-    model = mlp({"layers": 3, "units": 11, "activation": "tanh", "dropout": 0.3, "batch_norm": True}, (2, 3), 4)
+    model = mlp({"layers": 3, "units": 11, "activation": "tanh", "dropout": 0.3, "norm": "batch"}, (2, 3), 4)
     names = [type(m).__name__ for m in model.children()]
     assert names == ["Flatten", *["Linear", "BatchNorm1d", "Tanh", "Dropout"] * 3, "Linear"]
     assert capacity(model, (2, 3)).parameters == (6 + 2) * 11 + 2 * (11 + 2) * 11 + 12 * 4
@@ -54,7 +55,7 @@ def test_cnn_is_the_stack_it_says() -> None:
     convolutions = 3 * 8 * 25 + 8 * 16 * 25
     dense = (16 * 2 * 2) * 10 + 10 * 4
     assert size.parameters == convolutions + 2 * (8 + 16) + dense + 10 + 4
-    assert size.multiplications == 3 * 8 * 25 * 64 + 8 * 16 * 25 * 16 + dense
+    assert size.flops == 2 * (3 * 8 * 25 * 64 + 8 * 16 * 25 * 16 + dense)
     counted = size.parameters + 2 * (8 + 16)  # and the running statistics
     assert size.bytes == 4 * counted + 2 * 8
     assert model.training
@@ -62,7 +63,7 @@ def test_cnn_is_the_stack_it_says() -> None:
 
 def test_a_sequence_is_convolved_as_by_conv1d() -> None:
     torch.manual_seed(0)
-    model = cnn({"blocks": 2, "channels": 4, "batch_norm": False, "kernel_size": 5, "units": 0}, (3, 21), 2)
+    model = cnn({"blocks": 2, "channels": 4, "norm": "none", "kernel_size": 5, "units": 0}, (3, 21), 2)
     first, second, last = (m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear))
     x = torch.randn(6, 3, 21)
     with torch.no_grad():
@@ -77,7 +78,7 @@ def test_a_sequence_is_convolved_as_by_conv1d() -> None:
 def test_a_kernel_is_cut_only_where_it_sees_padding() -> None:
     torch.manual_seed(0)
     wide = nn.Conv2d(1, 1, 7, padding=3)
-    narrow = cnn({"blocks": 1, "channels": 1, "kernel_size": 7, "batch_norm": False, "pool_size": 1}, (1, 2, 2), 2)[0]
+    narrow = cnn({"blocks": 1, "channels": 1, "kernel_size": 7, "norm": "none", "pool_size": 1}, (1, 2, 2), 2)[0]
     assert isinstance(narrow, nn.Conv2d)
     assert narrow.kernel_size == (3, 3)
     with torch.no_grad():

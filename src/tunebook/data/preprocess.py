@@ -26,7 +26,9 @@ class Preprocessor:
     target_center, target_gain   the same for the target of a regression; 0 and 1 for a classification
     shape    shape of one example
 
-    Token ids (integer sequences) pass through unchanged: center and gain are empty.
+    vocabulary   of token ids (integer sequences): one more than the largest of the training rows, else 0
+
+    Token ids pass through unchanged: center and gain are empty.
     """
 
     kind: Kind
@@ -36,23 +38,24 @@ class Preprocessor:
     gain: tuple[float, ...]
     target_center: float = 0.0
     target_gain: float = 1.0
+    vocabulary: int = 0
 
     @classmethod
     def fit(cls, dataset: Dataset, rows: Array | None = None) -> Preprocessor:
         """Learn from these rows only, the training part; from all rows where none are named.
 
-        Raises DataError when there are no rows.
+        Raises DataError when there are no rows, and for token ids below 0.
         """
         inputs = dataset.inputs if rows is None else dataset.inputs[rows]
         targets = dataset.targets if rows is None else dataset.targets[rows]
         if len(inputs) == 0:
             raise DataError("nothing to learn the preprocessing from", where=dataset.name, got="0 rows")
-        told = [0.0, 1.0]
+        told = (0.0, 1.0)
         if dataset.task == "regression":
-            told = [float(targets.mean()), _gain(np.array([targets.std()]), targets.mean(keepdims=True))[0] or 1.0]
+            told = float(targets.mean()), _gain(np.array([targets.std()]), targets.mean(keepdims=True))[0] or 1.0
         shape = tuple(inputs.shape[1:])
         if dataset.kind == "sequence" and inputs.dtype.kind in "iu":
-            return cls(dataset.kind, shape, (), (), (), *told)
+            return cls(dataset.kind, shape, (), (), (), *told, _vocabulary(inputs, dataset.name))
         fill: tuple[float, ...] = ()
         values = inputs.astype(np.float64)
         if dataset.kind == "table":
@@ -108,6 +111,14 @@ class Preprocessor:
     def from_json(cls, stored: dict[str, Any]) -> Preprocessor:
         told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
         return cls(**told)
+
+
+def _vocabulary(ids: Array, where: str) -> int:
+    if ids.min() < 0:
+        raise DataError(
+            "token ids are numbers from 0 on", where=where, got=str(ids.min()), fix="shift them; a sign needs floats"
+        )
+    return int(ids.max()) + 1
 
 
 def _pooled_axes(ndim: int, kind: Kind) -> tuple[int, ...]:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from tunebook.learners.mlp import MlpLearner as MlpLearner
     from tunebook.learners.net import NetLearner as NetLearner
     from tunebook.learners.net import NetObjective as NetObjective
+    from tunebook.learners.rnn import RnnLearner as RnnLearner
     from tunebook.learners.saved import TableModel as TableModel
     from tunebook.learners.svm import SvmLearner as SvmLearner
+    from tunebook.learners.transformer import TransformerLearner as TransformerLearner
     from tunebook.learners.xgboost import XgboostLearner as XgboostLearner
     from tunebook.training import SavedModel as SavedModel
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 LEARNERS: Mapping[str, tuple[str, str]] = {
     "mlp": ("tunebook.learners.mlp", "MlpLearner"),
     "cnn": ("tunebook.learners.cnn", "CnnLearner"),
+    "rnn": ("tunebook.learners.rnn", "RnnLearner"),
+    "transformer": ("tunebook.learners.transformer", "TransformerLearner"),
     "linear": ("tunebook.learners.linear", "LinearLearner"),
     "logistic": ("tunebook.learners.logistic", "LogisticLearner"),
     "svm": ("tunebook.learners.svm", "SvmLearner"),

@@ -11,7 +11,7 @@ from tunebook.errors import DataError
 from tunebook.learners.net import NetLearner
 from tunebook.learners.spaces import activations, batch_size, optimizers
 from tunebook.space import Choice, Config, Float, Int, Space
-from tunebook.training.models import cnn
+from tunebook.training.models import Shape, cnn
 from tunebook.training.models.cnn import NAMES, POOLS
 
 
@@ -32,7 +32,11 @@ class CnnLearner(NetLearner):
             )
         # a map of fewer than 8 positions a side has nothing left to pool after two blocks
         deepest = 3 if min(dataset.inputs.shape[2:], default=dataset.inputs.shape[-1]) <= 16 else 5
+        tokens = (
+            {} if dataset.inputs.dtype.kind == "f" else {"embedding": Choice([16, 32, 64], ordered=True, default=32)}
+        )
         return Space(
+            tokens,
             blocks=Int(1, deepest, default=2),
             channels=Int(8, 32, log=True, default=16),
             # small kernels in depth see as far as large ones (Simonyan and Zisserman 2015, arXiv:1409.1556, 2.3), but
@@ -45,10 +49,12 @@ class CnnLearner(NetLearner):
             activation=activations(),
             optimizer=optimizers(),
             # constant: with it, learning rates that work span a wider range (Ioffe and Szegedy 2015, arXiv:1502.03167)
-            batch_norm=True,
+            norm="batch",
+            # shortcuts pay in depth (He et al. 2016); with up to five blocks they are a choice
+            residual=Choice([False, True]),
             head="flatten",
             batch_size=batch_size(dataset),
         )
 
-    def build(self, config: Config, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    def build(self, config: Config, shape: Shape, outputs: int) -> nn.Module:
         return cnn(config, shape, outputs)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import ClassVar
 
+import torch
 from torch import nn
 
 from tunebook.data import Split
@@ -18,6 +20,9 @@ from tunebook.space import Config
 from tunebook.training import Card, Checkpoints, Task, save_model, train
 from tunebook.training.loop import identity_of
 from tunebook.training.losses import classification_loss, regression_loss
+from tunebook.training.models import Capacity, Shape, capacity
+from tunebook.training.optimizers import optimizer_of
+from tunebook.training.settings import whole
 from tunebook.training.state import best_weights, history_of
 from tunebook.trial import Context, Goal, Measurement
 
@@ -35,8 +40,12 @@ class NetLearner(Learner):
     names: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def build(self, config: Config, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    def build(self, config: Config, shape: Shape, outputs: int) -> nn.Module:
         """The network for examples of ``shape``."""
+
+    def about(self) -> Mapping[str, str]:
+        """What a saved model is to say of the family, beside its name."""
+        return {}
 
     def objective(
         self, data: str, split: Split, goal: Goal, steps: int, *, folds: int = 0, patience: int = 0
@@ -86,7 +95,7 @@ class NetObjective:
         """The training task of a context."""
         data = self.ready(context)
         return Task(
-            build=lambda config: self.learner.build(config, data.shape, data.outputs),
+            build=lambda config: self.learner.build(config, data.inputs, data.outputs),
             loss=classification_loss if data.classes else regression_loss,
             train=data.train,
             valid=data.valid,
@@ -96,6 +105,14 @@ class NetObjective:
             patience=self.patience,
             fingerprint=data.fingerprint,
         )
+
+    def capacity(self, config: Config, context: Context) -> Capacity:
+        """Size of the network of a configuration, and the memory of one of its training steps."""
+        data = self.ready(context)
+        with torch.random.fork_rng([]):
+            model = self.learner.build(config, data.inputs, data.outputs)
+        batch = min(whole(config, "batch_size", Task.batch_size, 1), len(data.train))
+        return capacity(model, data.inputs, batch, partial(optimizer_of, config))
 
     def save(self, run: Run) -> None:
         """Save the best model of a run that has come to ``run.until``, in the run's folder under ``model``."""
@@ -113,7 +130,14 @@ class NetObjective:
             data.encoding,
             epoch,
             history_of(found)[epoch - 1].metrics,
-            {"data": self.data, "fingerprint": data.fingerprint, "seed": run.seed, "trial": run.trial},
+            {
+                **self.learner.about(),
+                "data": self.data,
+                "fingerprint": data.fingerprint,
+                "seed": run.seed,
+                "trial": run.trial,
+                "capacity": asdict(self.capacity(run.config, run.context)),
+            },
         )
         save_model(run.folder / MODEL, card, weights)
 

@@ -16,6 +16,7 @@ from tunebook.errors import DataError
 from tunebook.metrics import METRICS
 from tunebook.training import Part
 from tunebook.training.losses import flat
+from tunebook.training.models import Inputs
 from tunebook.training.task import CLASSIFICATION, Metric, regression_metrics
 from tunebook.trial import Context
 
@@ -38,6 +39,11 @@ class Ready:
     def outputs(self) -> int:
         """Number of outputs that a network needs."""
         return len(self.classes) or 1
+
+    @property
+    def inputs(self) -> Inputs:
+        """What an example looks like to a network."""
+        return Inputs.read(self.shape, self.encoding, self.preprocessor.vocabulary)
 
     def metrics(self, goal: str) -> dict[str, Metric]:
         """What is measured each epoch: the loss and the usual scores, and the goal's where it is another one."""
@@ -63,16 +69,16 @@ class Ready:
 def ready(data: str, split: Split, folds: int, context: Context) -> Ready:
     """The data set named ``data``, split, cut down to what the context says. The context's seed should be 0.
 
-    Raises DataError for data that cannot be opened or is not for networks (token ids need an embedding).
+    Raises DataError for data that cannot be opened or is not for networks.
     """
     dataset = open_dataset(data)
-    if dataset.inputs.dtype.kind != "f":
+    if dataset.inputs.dtype.kind != "f" and dataset.kind != "sequence":
         raise DataError(
             "networks need inputs that are measured, not counted out",
             where=dataset.name,
             got=f"inputs of dtype {dataset.inputs.dtype}",
-            expected="floating-point numbers",
-            fix="token ids need an embedding; convert other whole numbers to float",
+            expected="floating-point numbers, or sequences of token ids",
+            fix="convert them to float",
         )
     parts = split.parts(dataset)
     parts = parts.fold(folds, context.fold) if folds > 1 else parts
@@ -85,8 +91,10 @@ def ready(data: str, split: Split, folds: int, context: Context) -> Ready:
 def _ready(dataset: Dataset, parts: Parts, *, with_valid: bool) -> Ready:
     preprocessor = Preprocessor.fit(dataset, parts.train)
 
+    kind = np.int64 if preprocessor.vocabulary else np.float32
+
     def part(rows: NDArray[Any]) -> Part:
-        inputs = torch.from_numpy(np.array(preprocessor.apply(dataset.inputs[rows]), dtype=np.float32))
+        inputs = torch.from_numpy(np.array(preprocessor.apply(dataset.inputs[rows]), dtype=kind))
         return Part(inputs, torch.from_numpy(np.array(preprocessor.apply_targets(dataset.targets[rows]))))
 
     return Ready(

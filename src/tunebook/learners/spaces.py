@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from tunebook.data import Dataset
-from tunebook.space import Choice, Float, Space
+from tunebook.space import Choice, Float, Parameter, Space, Value
+
+STEPS = 64
 
 
 def optimizers() -> Choice:
@@ -30,9 +34,26 @@ def optimizers() -> Choice:
     )
 
 
-def activations() -> Choice:
-    """ReLU first, as the baseline."""
-    return Choice(["relu", "gelu", "silu", "leaky_relu", "tanh", "sigmoid"])
+def activations(first: str = "relu") -> Choice:
+    """ReLU, or ``first``, as the baseline."""
+    return Choice(["relu", "gelu", "silu", "leaky_relu", "tanh", "sigmoid"], default=first)
+
+
+def patches(side: int, *, square: bool = False) -> dict[str, Parameter | Value]:
+    """How many positions a step takes together, so that there are 4 to 64 steps: time grows with their number.
+
+    The default is the largest that leaves ten.
+
+    >>> patches(40)["patch"].options, patches(40)["patch"].default, patches(28, square=True)["patch"].options
+    ((1, 2, 4), 4, (4, 8))
+    >>> patches(3)
+    {'patch': 1}
+    """
+    steps = {p: math.ceil(side / p) ** (2 if square else 1) for p in (2**k for k in range(side.bit_length()))}
+    sizes = [p for p, count in steps.items() if 4 <= count <= STEPS][:3]
+    if len(sizes) < 2:
+        return {"patch": (sizes or [1])[0]}
+    return {"patch": Choice(sizes, ordered=True, default=max((p for p in sizes if steps[p] >= 10), default=sizes[0]))}
 
 
 def batch_size(dataset: Dataset) -> int:

@@ -25,7 +25,7 @@ from tunebook.sealed import CARD, read_card, read_file, write_sealed
 from tunebook.space import Config
 from tunebook.training.evaluate import channels_last, predict
 from tunebook.training.losses import flat
-from tunebook.training.models import BUILDERS, LearnedTensor, learned
+from tunebook.training.models import BUILDERS, Inputs, LearnedTensor, learned
 from tunebook.training.tensor_file import pack, unpack
 
 FORMAT = 2
@@ -60,6 +60,11 @@ class Card:
     def outputs(self) -> int:
         """Number of outputs of the network."""
         return len(self.classes) or 1
+
+    @property
+    def inputs(self) -> Inputs:
+        """What an example looks like to the network."""
+        return Inputs.read(self.shape, self.encoding, self.preprocessor.vocabulary)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; metrics that are not finite are left out."""
@@ -150,7 +155,7 @@ def load_model(folder: Path | str, build: Build | None = None) -> SavedModel:
             fix="load_model(folder, build=your_function)",
         )
     with torch.random.fork_rng([]):
-        network = build(card.config) if build else BUILDERS[card.builder](card.config, card.shape, card.outputs)
+        network = build(card.config) if build else BUILDERS[card.builder](card.config, card.inputs, card.outputs)
     parts, _ = unpack(data, str(folder / WEIGHTS))
     try:
         network.load_state_dict(parts.get("weights", {}))
