@@ -9,7 +9,7 @@ from torch import nn
 
 from tunebook.errors import SettingError
 from tunebook.space import Config
-from tunebook.training.optimizers import OPTIMIZERS, clip, optimizer_of
+from tunebook.training.optimizers import OPTIMIZERS, clip, optimizer_of, settings_of_torch
 
 Array = np.ndarray
 STEPS = 12
@@ -21,10 +21,14 @@ def gradients(w: Array) -> Array:
 
 
 def sgd(w: Array, told: Config) -> Iterator[Array]:
-    lr, mu, velocity = float(told["lr"]), float(told.get("momentum", 0.0)), np.zeros_like(w)
+    usual = 0.0 if told["optimizer"] == "sgd" else 0.9
+    lr, mu, velocity, t = float(told["lr"]), float(told.get("momentum", usual)), np.zeros_like(w), 0
+    told = {"nesterov": told["optimizer"] == "nesterov", **told}
+    dampening = 0.0 if told["nesterov"] else float(told.get("dampening", 0.0))
     while True:
+        t += 1
         g = gradients(w) + float(told.get("weight_decay", 0.0)) * w
-        velocity = mu * velocity + g
+        velocity = mu * velocity + (1 - (dampening if t > 1 else 0.0)) * g
         w = w - lr * (g + mu * velocity if told.get("nesterov") else velocity)
         yield w
 
@@ -43,23 +47,53 @@ def adam(w: Array, told: Config) -> Iterator[Array]:
         yield w
 
 
+def amsgrad(w: Array, told: Config) -> Iterator[Array]:
+    """Reddi, Kale and Kumar 2018, algorithm 2, with Adam's correction of the bias."""
+    m, v, largest, t = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w), 0
+    while True:
+        t += 1
+        g = gradients(w)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        largest = np.maximum(largest, v)
+        w = w - float(told["lr"]) * (m / (1 - 0.9**t)) / (np.sqrt(largest / (1 - 0.999**t)) + 1e-8)
+        yield w
+
+
+def nadam(w: Array, told: Config) -> Iterator[Array]:
+    """Dozat 2016, algorithm 2, with the momentum warmed up as there: mu_t = b1 (1 - 0.96^(t psi) / 2)."""
+    lr, b1, b2 = float(told["lr"]), float(told.get("beta1", 0.9)), float(told.get("beta2", 0.999))
+    psi, eps, decay = float(told.get("momentum_decay", 4e-3)), float(told.get("eps", 1e-8)), told.get("weight_decay", 0)
+    m, v, t, product = np.zeros_like(w), np.zeros_like(w), 0, 1.0
+    while True:
+        t += 1
+        now, then = (b1 * (1 - 0.5 * 0.96 ** (s * psi)) for s in (t, t + 1))
+        product *= now
+        g = gradients(w) + float(decay or 0) * w
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+        ahead = then * m / (1 - product * then) + (1 - now) * g / (1 - product)
+        w = w - lr * ahead / (np.sqrt(v / (1 - b2**t)) + eps)
+        yield w
+
+
 def rmsprop(w: Array, told: Config) -> Iterator[Array]:
     lr, alpha, mu = float(told["lr"]), float(told.get("alpha", 0.99)), float(told.get("momentum", 0.0))
-    square, velocity = np.zeros_like(w), np.zeros_like(w)
+    square, mean, velocity = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     while True:
         g = gradients(w) + float(told.get("weight_decay", 0.0)) * w
-        square = alpha * square + (1 - alpha) * g**2
-        velocity = mu * velocity + g / (np.sqrt(square) + 1e-8)
+        square, mean = alpha * square + (1 - alpha) * g**2, alpha * mean + (1 - alpha) * g
+        spread = square - mean**2 if told.get("centered") else square
+        velocity = mu * velocity + g / (np.sqrt(spread) + float(told.get("eps", 1e-8)))
         w = w - lr * velocity
         yield w
 
 
 def adagrad(w: Array, told: Config) -> Iterator[Array]:
-    total = np.zeros_like(w)
+    total, t = np.full_like(w, float(told.get("initial_accumulator_value", 0.0))), 0
     while True:
         g = gradients(w) + float(told.get("weight_decay", 0.0)) * w
         total = total + g**2
-        w = w - float(told["lr"]) * g / (np.sqrt(total) + 1e-10)
+        lr = float(told["lr"]) / (1 + t * float(told.get("lr_decay", 0.0)))
+        w, t = w - lr * g / (np.sqrt(total) + float(told.get("eps", 1e-10))), t + 1
         yield w
 
 
@@ -68,12 +102,21 @@ CASES: list[tuple[Callable[[Array, Config], Iterator[Array]], Config]] = [
     (sgd, {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}),
     (sgd, {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True}),
     (sgd, {"optimizer": "sgd", "lr": 0.05, "momentum": 0.0, "nesterov": True}),
+    (sgd, {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "dampening": 0.5}),
+    (sgd, {"optimizer": "momentum", "lr": 0.05}),
+    (sgd, {"optimizer": "nesterov", "lr": 0.05, "dampening": 0.5}),
     (adam, {"optimizer": "adam", "lr": 0.1}),
     (adam, {"optimizer": "adam", "lr": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
     (adam, {"optimizer": "adamw", "lr": 0.1, "weight_decay": 0.3}),
+    (amsgrad, {"optimizer": "adam", "lr": 0.1, "amsgrad": True}),
+    (nadam, {"optimizer": "nadam", "lr": 0.1}),
+    (nadam, {"optimizer": "nadam", "lr": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-3, "momentum_decay": 0.1}),
+    (nadam, {"optimizer": "nadam", "lr": 0.05, "weight_decay": 0.1}),
     (rmsprop, {"optimizer": "rmsprop", "lr": 0.05, "alpha": 0.9}),
+    (rmsprop, {"optimizer": "rmsprop", "lr": 0.05, "alpha": 0.9, "centered": True, "eps": 1e-2}),
     (rmsprop, {"optimizer": "rmsprop", "lr": 0.05, "momentum": 0.5, "weight_decay": 0.1}),
     (adagrad, {"optimizer": "adagrad", "lr": 0.5, "weight_decay": 0.1}),
+    (adagrad, {"optimizer": "adagrad", "lr": 0.5, "lr_decay": 0.2, "initial_accumulator_value": 0.3, "eps": 0.1}),
 ]
 
 
@@ -115,13 +158,72 @@ def test_settings_are_read_below_the_choice_or_beside_it() -> None:
     model = nn.Linear(2, 2)
     nested = optimizer_of({"optimizer": "sgd", "optimizer.sgd.lr": 0.3, "optimizer.adam.lr": 0.7}, model)
     beside = optimizer_of({"optimizer": "sgd", "lr": 0.3}, model)
-    assert [g["lr"] for g in nested.param_groups] == [g["lr"] for g in beside.param_groups] == [0.3, 0.3]
+    assert [g["lr"] for g in nested.param_groups] == [g["lr"] for g in beside.param_groups] == [0.3]
 
 
 def test_frozen_parameters_are_left_out() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[0].requires_grad_(False)
     assert sum(len(g["params"]) for g in optimizer_of({}, model).param_groups) == 2
+
+
+def adadelta(w: Array, told: Config) -> Iterator[Array]:
+    """Zeiler 2012, arXiv:1212.5701, algorithm 1."""
+    rho, eps, square, moved = float(told.get("rho", 0.9)), 1e-6, np.zeros_like(w), np.zeros_like(w)
+    while True:
+        g = gradients(w)
+        square = rho * square + (1 - rho) * g**2
+        by = np.sqrt((moved + eps) / (square + eps)) * g
+        moved = rho * moved + (1 - rho) * by**2
+        w = w - float(told["lr"]) * by
+        yield w
+
+
+def adamax(w: Array, told: Config) -> Iterator[Array]:
+    """Kingma and Ba 2015, algorithm 2."""
+    b1, b2, m, u, t = float(told.get("beta1", 0.9)), 0.999, np.zeros_like(w), np.zeros_like(w), 0
+    while True:
+        t += 1
+        g = gradients(w)
+        m, u = b1 * m + (1 - b1) * g, np.maximum(b2 * u, np.abs(g) + 1e-8)
+        w = w - float(told["lr"]) / (1 - b1**t) * m / u
+        yield w
+
+
+@pytest.mark.parametrize(
+    ("rule", "config"),
+    [
+        (adadelta, {"optimizer": "torch:Adadelta", "lr": 1.0}),
+        (adadelta, {"optimizer": "torch:Adadelta", "optimizer.torch:Adadelta.lr": 0.5, "lr": 0.5, "rho": 0.8}),
+        (adamax, {"optimizer": "torch:Adamax", "lr": 0.1}),
+        (adamax, {"optimizer": "torch:Adamax", "lr": 0.1, "beta1": 0.7}),
+    ],
+)
+def test_torchs_own_by_name_follow_their_rules(
+    rule: Callable[[Array, Config], Iterator[Array]], config: Config
+) -> None:
+    test_follows_its_rule(rule, config)
+
+
+def test_torchs_own_are_checked_against_their_signature() -> None:
+    model = nn.Linear(2, 2)
+    made = optimizer_of({"optimizer": "torch:RAdam", "optimizer.torch:RAdam.beta2": 0.99, "weight_decay": 0.1}, model)
+    assert type(made) is torch.optim.RAdam
+    assert [(g["lr"], g["betas"], g["weight_decay"]) for g in made.param_groups] == [
+        (1e-3, (0.9, 0.99), 0.1),
+        (1e-3, (0.9, 0.99), 0.0),
+    ]
+    assert settings_of_torch("torch:Muon")["ns_steps"] == 5
+    with pytest.raises(SettingError, match="did you mean 'torch:RAdam'"):
+        optimizer_of({"optimizer": "torch:Radam"}, model)
+    with pytest.raises(SettingError, match="unknown optimizer"):
+        optimizer_of({"optimizer": "torch:LBFGS"}, model)
+    with pytest.raises(SettingError, match="no such setting"):
+        optimizer_of({"optimizer": "torch:RAdam", "optimizer.torch:RAdam.rho": 0.5}, model)
+    with pytest.raises(SettingError, match=r"torch refuses the optimizer: .*2D"):
+        optimizer_of({"optimizer": "torch:Muon"}, model)
+    with pytest.raises(SettingError, match="nothing to train"):
+        optimizer_of({}, nn.Linear(2, 2).requires_grad_(False))
 
 
 class Rated(nn.Sequential):
