@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+import numpy as np
+
 from tunebook.errors import FailingStudy, Problem, SettingError, StudyMismatch, many, nearest, public
 from tunebook.executors.base import Executor
 from tunebook.executors.local import LocalExecutor
@@ -372,10 +374,10 @@ def _in_words(told: Any) -> str:
 
 
 def play_plan(study: Study, plan: Mapping[str, Any]) -> list[Chapter]:
-    def run(round: Round, until: float) -> Trials:
+    def run(round: Round, until: float, last: float) -> Trials:
         if round.name not in study.trials.opened:
             free(study, round)
-        return study.run(_taught(search_of(round, plan["seed"]), study), round.trials, until)
+        return study.run(_taught(search_of(round, plan["seed"]), study), round.trials, until, last=last)
 
     try:
         return list(chapters(plan, study.trials, run))
@@ -461,14 +463,21 @@ def measured(folder: Path, inputs: Any, targets: Any, metric: str) -> TestLook:
         return TestLook({n: _with_interval(METRICS[n], targets, values, bootstrap_interval) for n in names},
                         len(targets))  # fmt: skip
     probabilities = model.predict_proba(inputs)
-    labels = probabilities.argmax(axis=1)
+    labels = codes_of(model, inputs)
     right = int((labels == targets).sum())
     metrics = {"accuracy": (right / len(targets), *wilson(right, len(targets)))}
     names = dict.fromkeys(("log_loss", *([metric] if metric in METRICS else [])))
     for name in [n for n in names if n not in metrics]:
-        metrics[name] = _with_interval(METRICS[name], targets, probabilities, bootstrap_interval)
+        predicted = labels if METRICS[name].needs == "labels" else probabilities
+        metrics[name] = _with_interval(METRICS[name], targets, predicted, bootstrap_interval)
     matrix = confusion_matrix(targets, labels, len(model.card.classes))
     return TestLook(metrics, len(targets), model.card.classes, tuple(tuple(int(v) for v in row) for row in matrix))
+
+
+def codes_of(model: Any, inputs: Any) -> Any:
+    """(n,) codes of the labels that a classifier predicts, in the order of its classes."""
+    code = {name: i for i, name in enumerate(model.card.classes)}
+    return np.array([code[str(name)] for name in model.predict(inputs)], dtype=np.int64)
 
 
 def _with_interval(

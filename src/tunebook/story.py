@@ -77,16 +77,20 @@ def extended(plan: Mapping[str, Any], asked: Mapping[str, Any], trials: Trials) 
     return {**plan, "cycles": [*plan["cycles"], {**new, "before": len(trials), "spent": trials.spent}]}
 
 
-def chapters(plan: Mapping[str, Any], trials: Trials, run: Callable[[Round, float], Trials]) -> Iterator[Chapter]:
-    """Play all cycles of a plan. ``run`` runs a round until so many seconds were spent on the study in all.
+def chapters(
+    plan: Mapping[str, Any], trials: Trials, run: Callable[[Round, float, float], Trials]
+) -> Iterator[Chapter]:
+    """Play all cycles of a plan. ``run`` runs a round: it launches until so many seconds were spent on the study in
+    all, and ends when so many were.
 
+    A fit cannot be paused: what is measured by folds may end after its round's share, while there is time at all.
     ``trials`` are those of the study, and are advanced by ``run``.
     """
     base, seen = base_of(plan), set[str]()
     for number, cycle in enumerate(plan["cycles"], 1):
         if number > 1:
             base = _continued(base, plan, number)
-        for chapter in play(stages(number, base.final), base, _within(cycle, run), trials.only(seen)):
+        for chapter in play(stages(number, base.final), base, _within(cycle, run, base), trials.only(seen)):
             seen.add(chapter.round.name)
             base = chapter.conclusion.base
             yield chapter
@@ -106,10 +110,17 @@ def _seconds(cycle: Mapping[str, Any]) -> float:
     return math.inf if cycle["seconds"] is None else float(cycle["seconds"])
 
 
-def _within(cycle: Mapping[str, Any], run: Callable[[Round, float], Trials]) -> Callable[[Round], Trials]:
+def _within(
+    cycle: Mapping[str, Any], run: Callable[[Round, float, float], Trials], base: Base
+) -> Callable[[Round], Trials]:
     """``run`` with each round's share of the time that the cycle has."""
-    spent = cycle["spent"]
-    return lambda round: run(round, spent + round.share * (_seconds(cycle) - spent))
+    spent, seconds = cycle["spent"], _seconds(cycle)
+
+    def within(round: Round) -> Trials:
+        until = spent + round.share * (seconds - spent)
+        return run(round, until, max(until, seconds) if base.folds else until)
+
+    return within
 
 
 def story_in(record: Record) -> Story | None:
@@ -136,7 +147,7 @@ def played(plan: Mapping[str, Any], trials: Trials) -> list[Chapter]:
     """The chapters that the record already has: the playbook until the first round that is not over."""
     told: list[Chapter] = []
 
-    def run(round: Round, until: float) -> Trials:
+    def run(round: Round, until: float, last: float) -> Trials:
         if round.name not in trials.closed:
             raise _Over
         return trials

@@ -141,14 +141,17 @@ class Study:
 
     # the loop
 
-    def run(self, search: Search, trials: int, seconds: float = math.inf, steps: float = math.inf) -> Trials:
+    def run(
+        self, search: Search, trials: int, seconds: float = math.inf, steps: float = math.inf, last: float | None = None
+    ) -> Trials:
         """Run a round until it has ``trials`` trials and its scheduler plans no more, or ``seconds`` or ``steps`` are
         spent.
 
-        ``seconds`` counts the time that drivers worked on the whole study (``Trials.spent``), ``steps`` what all trials
-        of the round are trained, exactly: nothing is launched further than the budget allows, and the last launches
-        are shortened to it. A round that was closed is not run again unless more is asked for. Raises Interrupted,
-        FailingStudy (the first trials all failed in the same way), StoreError.
+        ``seconds`` counts the time that drivers worked on the whole study (``Trials.spent``): then nothing more is
+        launched, and what runs is asked to stop; with ``last`` it may go on until so many are spent. ``steps`` is what
+        all trials of the round are trained, exactly: nothing is launched further than the budget allows, and the last
+        launches are shortened to it. A round that was closed is not run again unless more is asked for. Raises
+        Interrupted, FailingStudy (the first trials all failed in the same way), StoreError.
         """
         if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
             raise SettingError("the number of trials must be a positive whole number", where="trials", got=repr(trials),
@@ -161,7 +164,7 @@ class Study:
             return self.trials
         self.begin(search)
         with self._signals():
-            reason = _Loop(self, search, self.executor, trials, seconds, steps).run()
+            reason = _Loop(self, search, self.executor, trials, (seconds, steps), last).run()
         self._log([Closed(search.round, reason)])
         return self.trials
 
@@ -396,13 +399,16 @@ class _Loop:
     """One call of ``Study.run``."""
 
     def __init__(
-        self, study: Study, search: Search, executor: Executor, trials: int, seconds: float, steps: float
-    ) -> None:
+        self, study: Study, search: Search, executor: Executor, trials: int, budget: tuple[float, float],
+        last: float | None,
+    ) -> None:  # fmt: skip
+        seconds, steps = budget
         self.study, self.search, self.executor = study, search, executor
         self.most, self.steps, self.poor = trials, steps, False
         if search.runs:
             self.most = study.trials.count(search.round) + len(study._missing(search))
         self.deadline = executor.now() + seconds - study.trials.spent
+        self.end = self.deadline if last is None else max(self.deadline, executor.now() + last - study.trials.spent)
         self.round = study.trials.of(search.round)
         self.running: set[int] = set()
         self.stopping: set[int] = set()
@@ -416,7 +422,7 @@ class _Loop:
         planning = True
         while True:
             if planning:
-                if not self._must_stop():
+                if not self._must_stop() and not self._late():
                     self._plan()
                 self.study._flush()
             if not self.running:
@@ -452,10 +458,10 @@ class _Loop:
         return self._now() >= self.deadline
 
     def _must_stop(self) -> bool:
-        return self.study._interrupted.is_set() or self._late() or bool(self.failing)
+        return self.study._interrupted.is_set() or self._now() >= self.end or bool(self.failing)
 
     def _patience(self) -> float:
-        return min(POLL_SECONDS, max(0.0, self.deadline - self._now()))
+        return min(POLL_SECONDS, max(0.0, self.end - self._now()))
 
     def _plan(self) -> None:
         free = self.executor.capacity - len(self.running)

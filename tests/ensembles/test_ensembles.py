@@ -57,7 +57,7 @@ def test_weights_are_a_mean(method) -> None:  # type: ignore[no-untyped-def]
         assert isinstance(combination, Weighted)
         assert combination.weights.min() >= 0
         assert combination.weights.sum() == pytest.approx(1.0)
-        assert combination.used == (combination.weights > 0).sum()
+        assert combination.members == tuple(np.flatnonzero(combination.weights > 0))
         predicted = combination.predict(told.P)
         assert predicted == pytest.approx(np.einsum("m,m...->...", combination.weights, told.P))
 
@@ -76,7 +76,7 @@ def test_greedy_selection_is_better_than_the_best_and_stops_in_the_noise() -> No
         single = best(told, metric).predict(told.P)
         assert loss(metric, told.truth, combination.predict(told.P)) <= loss(metric, told.truth, single)
     twins = Predictions(np.stack([cancer().P[0]] * 5), cancer().truth)
-    assert greedy(twins, LOG_LOSS).used == 1  # nothing is gained by more of the same
+    assert len(greedy(twins, LOG_LOSS).members) == 1  # nothing is gained by more of the same
 
 
 def test_a_vote_is_a_vote() -> None:

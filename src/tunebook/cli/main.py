@@ -202,6 +202,10 @@ def tune(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
     drop: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Leave a column out.")] = None,
     categorical: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Numbers that are labels.")] = None,
     sample: Annotated[int | None, typer.Option(metavar="ROWS", help="Use so many rows, drawn evenly.")] = None,
+    calibrate: Annotated[
+        bool | None, typer.Option(help="Probabilities, where it helps; so by default for log_loss, brier.")
+    ] = None,
+    nested: Annotated[int, typer.Option(metavar="K", help="Repeat the search on K outer folds: an honest score.")] = 0,
     trials: Trials = None,
     workers: Annotated[
         int | None, typer.Option("--workers", "-j", metavar="N", help="Processes; 0 runs in this one.")
@@ -222,7 +226,8 @@ def tune(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
 
     columns = {"target": target, "group": group, "time": time, "drop": drop, "categorical": categorical,
                "sample": sample}  # fmt: skip
-    told = {"metric": metric, "test": test, "families": families, "study": study, "began": monotonic()}
+    told = {"metric": metric, "test": test, "families": families, "study": study, "began": monotonic(),
+            "calibrate": calibrate, "nested": nested}  # fmt: skip
     options = {"time_limit": budget, "trials": trials, "workers": workers, "seed": seed, "folder": folder}
     return tune(reference_of(data, columns), told, options, Ways(quiet, json))
 

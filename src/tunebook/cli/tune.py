@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,8 @@ def tune(data: str, told: Mapping[str, Any], options: Mapping[str, Any], ways: W
     families = tuple(f.strip() for f in (told["families"] or "").split(",") if f.strip())
     settings = {k: v for k, v in options.items() if v is not None} | {"folder": folder, "quiet": ways.quiet}
     settings["time_limit"] = max(1.0, seconds(options["time_limit"]) - (time.monotonic() - told["began"]))
-    result = tune_table(data, goal_of(told["metric"]), None, families, told["test"], **settings)
+    result = tune_table(data, goal_of(told["metric"]), None, families, test=told["test"], calibrate=told["calibrate"],
+                        nested=told["nested"], **settings)  # fmt: skip
     tell(as_json(run_told(result)) if ways.json else clean_lines(str(result)))
     if succeeded(result):
         if result.model is not None:
@@ -72,11 +74,24 @@ def ensembles(name: str, json: bool) -> int:
         raise SettingError("this study has no predictions to combine", where=name, fix="a study of tunebook tune")
     judged = judge_record(folder, record)
     if json:
-        tell(as_json([vars(j) | {"separable": j.separable} for j in judged]))
+        costs = [{"seconds_for_1000_rows": _known(c.latency), "bytes": _known(c.size)} for c in judged]
+        tell(as_json([vars(c.judged) | {"separable": c.judged.separable} | cost
+                      for c, cost in zip(judged, costs, strict=True)]))  # fmt: skip
         return 0
+    heads = ("method", "score", "95 % interval", "against the best single", "95 % interval", "models", "ms for 1,000",
+             "MiB")  # fmt: skip
     rows = [(j.method, cell(j.value), f"{cell(j.low)} to {cell(j.high)}", f"{j.difference:+.4g}",
-             f"{j.difference_low:+.4g} to {j.difference_high:+.4g}", j.models) for j in judged]  # fmt: skip
-    heads = ("method", "score", "95 % interval", "against the best single", "95 % interval", "models")
+             f"{j.difference_low:+.4g} to {j.difference_high:+.4g}", j.models, _cost(1000 * c.latency),
+             _cost(c.size / 2**20)) for c in judged for j in [c.judged]]  # fmt: skip
     tell(table(heads, rows))
     tell("on rows that neither a model nor a combination was fitted on")
+    tell("adopted where it is better, and separably so or at about the same cost (50 ms for 1,000 rows, 10 MiB)")
     return 0
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _cost(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"

@@ -6,6 +6,7 @@ Nothing is fitted on the rows that it is scored on.
 """
 
 from tunebook.ensembles.base import Combination as Combination
+from tunebook.ensembles.base import Draws as Draws
 from tunebook.ensembles.base import Predictions as Predictions
 from tunebook.ensembles.combine import average as average
 from tunebook.ensembles.combine import best as best
@@ -13,6 +14,7 @@ from tunebook.ensembles.combine import vote as vote
 from tunebook.ensembles.combine import weighted as weighted
 from tunebook.ensembles.greedy import greedy as greedy
 from tunebook.ensembles.judge import Judged as Judged
+from tunebook.ensembles.judge import bagged as bagged
 from tunebook.ensembles.judge import compared as compared
 from tunebook.ensembles.judge import corrected as corrected
 from tunebook.ensembles.judge import cross_fitted as cross_fitted

@@ -45,6 +45,14 @@ class Predictions:
         return Predictions(self.P[:, which], self.truth[which], self.names)
 
 
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What one configuration predicted out of fold, on d draws of the folds: ``P`` (d, n, k) or (d, n)."""
+
+    P: Array
+    truth: Array
+
+
 class Combination(ABC):
     """A fitted way to combine candidates."""
 
@@ -54,8 +62,8 @@ class Combination(ABC):
 
     @property
     @abstractmethod
-    def used(self) -> int:
-        """How many candidates must be run for it."""
+    def members(self) -> tuple[int, ...]:
+        """Which candidates must be run for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +77,8 @@ class Weighted(Combination):
         return told
 
     @property
-    def used(self) -> int:
-        return int((self.weights > 0).sum())
+    def members(self) -> tuple[int, ...]:
+        return tuple(np.flatnonzero(self.weights > 0).tolist())
 
 
 Method = Callable[[Predictions, Metric], Combination]

@@ -26,8 +26,8 @@ class Vote(Combination):
         return shares
 
     @property
-    def used(self) -> int:
-        return self.size
+    def members(self) -> tuple[int, ...]:
+        return tuple(range(self.size))
 
 
 def best(told: Predictions, metric: Metric) -> Combination:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunebook.ensembles.base import Array, Method, Predictions
+from tunebook.ensembles.base import Array, Draws, Method, Predictions
 from tunebook.ensembles.combine import average, best, vote, weighted
 from tunebook.ensembles.greedy import greedy
 from tunebook.ensembles.stacking import stacking
@@ -16,6 +16,7 @@ from tunebook.metrics import Metric
 
 FOLDS = 5
 RESAMPLES = 1_000
+BAGGING = "bagging"
 METHODS: Mapping[str, Method] = {
     "best single": best,
     "majority vote": vote,
@@ -29,7 +30,7 @@ METHODS: Mapping[str, Method] = {
 @dataclass(frozen=True)
 class Judged:
     """A method's score on rows it was not fitted on, its difference from the best single one, both with intervals of
-    95 % (percentiles of bootstraps of the rows), and how many models must be run for it."""
+    95 % (percentiles of bootstraps of the rows), how many models must be run for it, and which candidates those are."""
 
     method: str
     value: float
@@ -39,6 +40,7 @@ class Judged:
     difference_low: float
     difference_high: float
     models: int
+    members: tuple[int, ...] = ()
 
     @property
     def separable(self) -> bool:
@@ -74,10 +76,27 @@ def compared(told: Predictions, metric: Metric, methods: Mapping[str, Method] = 
         gaps = draws[name] - draws[first]
         low, high = np.nanquantile(draws[name], [0.025, 0.975])
         below, above = np.nanquantile(gaps, [0.025, 0.975])
-        models = methods[name](told, metric).used
+        members = methods[name](told, metric).members
         base = metric(told.truth, predicted[first])
-        out.append(Judged(name, value, float(low), float(high), value - base, float(below), float(above), models))
+        out.append(Judged(name, value, float(low), float(high), value - base, float(below), float(above),
+                          len(members), members))  # fmt: skip
     return out
+
+
+def bagged(told: Draws, metric: Metric, models: int, seed: int = 0) -> Judged:
+    """Bagging (Breiman 1996): models of one configuration, each trained on other rows, beside one such model.
+
+    The mean of what the draws of the folds predicted for a row is what so many models say that were trained without it;
+    the score of one model is the mean over the draws. ``models`` is how many are to be trained.
+    """
+    alone = {str(i): p for i, p in enumerate(told.P)}
+    resampled = _draws(metric, told.truth, {**alone, "bag": told.P.mean(axis=0)}, seed)
+    single = np.mean([resampled[i] for i in alone], axis=0)
+    value = metric(told.truth, told.P.mean(axis=0))
+    low, high = np.nanquantile(resampled["bag"], [0.025, 0.975])
+    below, above = np.nanquantile(resampled["bag"] - single, [0.025, 0.975])
+    gain = value - float(np.mean([metric(told.truth, p) for p in told.P]))
+    return Judged(BAGGING, value, float(low), float(high), gain, float(below), float(above), models)
 
 
 def corrected(told: Predictions, metric: Metric, resamples: int = 200, seed: int = 0) -> tuple[float, float, float]:

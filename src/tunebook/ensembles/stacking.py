@@ -32,8 +32,8 @@ class Stacked(Combination):
         return out
 
     @property
-    def used(self) -> int:
-        return len(self.centers) // max(1, self.classes)
+    def members(self) -> tuple[int, ...]:
+        return tuple(range(len(self.centers) // max(1, self.classes)))
 
 
 def stacking(told: Predictions, metric: Metric) -> Combination:

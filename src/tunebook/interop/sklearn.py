@@ -225,8 +225,8 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """(n,) labels."""
-        codes = self.predict_proba(X).argmax(axis=1)
-        labels: Array = self.classes_[codes]
+        told = self.model_.predict(self._inputs(X))
+        labels: Array = self.classes_[[int(name.rpartition(" ")[2]) for name in told]]
         return labels
 
     def predict_proba(self, X: Any) -> Array:

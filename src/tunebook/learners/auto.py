@@ -23,14 +23,37 @@ from tunebook.space import Choice, Config, Space, branch
 FAMILIES: tuple[type[TableLearner], ...] = (
     LogisticLearner,
     LinearLearner,
-    XgboostLearner,
     HistGradientLearner,
+    XgboostLearner,
     ForestLearner,
     SvmLearner,
     KnnLearner,
     AdaBoostLearner,
 )
-USUAL = ("logistic", "linear", "xgboost", "histgb", "forest", "svm", "knn")
+USUAL = ("logistic", "linear", "histgb", "xgboost", "forest", "svm", "knn")
+# what is tried first, the strongest first: (family, what is not its default). Small tables as a rule are won by smooth
+# models and forests, others by boosting; slow and shallow boosting is what most of its tuned winners look like
+PRESETS: tuple[tuple[str, Config], ...] = (
+    ("xgboost", {}),
+    ("histgb", {}),
+    ("xgboost", {"rounds": 300, "learning_rate": 0.05, "max_depth": 5, "subsample": 0.8, "colsample_bytree": 0.7}),
+    ("svm", {}),
+    ("forest", {}),
+    ("histgb", {"rounds": 300, "learning_rate": 0.05, "max_leaf_nodes": 15, "max_features": 0.7}),
+    ("forest", {"kind": "extra_trees"}),
+    ("knn", {"k": 11, "weights": "distance"}),
+    ("adaboost", {}),
+    ("linear", {}),
+    ("logistic", {}),
+)
+LARGE_FIRST: tuple[tuple[str, Config], ...] = (
+    ("xgboost", {"rounds": 400, "max_depth": 7, "subsample": 0.8, "colsample_bytree": 0.7}),
+    ("histgb", {"rounds": 300, "max_leaf_nodes": 63}),
+)
+# how much the families are believed to hold the best: on trees against the rest see Grinsztajn et al. 2022
+# (arXiv:2207.08815) and McElfresh et al. 2023 (arXiv:2305.02997)
+LIKELY = {"xgboost": 3.0, "histgb": 3.0, "forest": 2.0, "svm": 2.0}
+BOOSTING_FROM = 5_000  # rows from which on boosting comes before anything else
 # rows beyond which a family takes too long for what it gives: kernels look at every pair of rows
 MOST_ROWS = {"svm": 5_000, "knn": 100_000}
 SMALL, LARGE = 1_000, 20_000
@@ -68,7 +91,17 @@ class AutoLearner(TableLearner):
 
     def space(self, dataset: Dataset) -> Space:
         """``family``, and below it the space of each."""
-        return Space(family=Choice({f.name: f.whole(dataset) for f in self.families(dataset)}))
+        families = self.families(dataset)
+        likely = [LIKELY.get(f.name, 1.0) for f in families]
+        return Space(family=Choice({f.name: f.whole(dataset) for f in families}, likely=likely))
+
+    def presets(self, dataset: Dataset) -> list[Config]:
+        """Configurations to try before any search, the most promising first; what they lack has its default."""
+        spaces = {f.name: f.whole(dataset) for f in self.families(dataset)}
+        told = (*LARGE_FIRST, *PRESETS) if len(dataset) >= BOOSTING_FROM else PRESETS
+        return [{"family": name, **{f"family.{name}.{key}": value for key, value in settings.items()}}
+                for name, settings in told if name in spaces and all(key in spaces[name].parameters for key in settings)
+                ]  # fmt: skip
 
     def fit(self, config: Config, view: View, seed: int) -> Fitted:
         name, told = branch(config, "family")

@@ -35,7 +35,8 @@ class EnsembleModel:
 
     def predict_proba(self, inputs: ArrayLike) -> Array:
         """(n, ...) inputs -> (n, classes) probabilities. Raises CheckpointError for a regression, which has none."""
-        return self._mean([m.predict_proba(inputs) for m in self.members])
+        told = self._mean([m.predict_proba(inputs) for m in self.members])
+        return told if self.card.calibrator is None else self.card.calibrator.apply(told)
 
     def parameters(self) -> list[Shown]:
         """The weights of the members."""

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tunebook.analysis.calibration import Calibrator
 from tunebook.data import Preprocessor, TableEncoding
 from tunebook.errors import CheckpointError
 from tunebook.learners.fitted import Fitted, Shown, fitted_of
 from tunebook.learners.view import prepared
-from tunebook.sealed import CARD, read_file, write_sealed
+from tunebook.sealed import CARD, read_card, read_file, write_sealed
 from tunebook.space import Config
 
 Array = NDArray[Any]
@@ -34,6 +35,7 @@ class TableCard:
     scaled      whether the estimator takes filled and standardised inputs
     encoding    how the columns of a file became the inputs
     threshold   of two classes, the second is predicted from this probability on
+    calibrator  what is done to probabilities, if anything is
     metrics     as measured when it was trained
     about       what a person may want to know later: data, rows, seed, versions
     """
@@ -48,6 +50,7 @@ class TableCard:
     threshold: float = 0.5
     metrics: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    calibrator: Calibrator | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -71,6 +74,7 @@ class TableCard:
             told["threshold"],
             told["metrics"],
             told["about"],
+            Calibrator.from_json(told["calibrator"]) if told.get("calibrator") else None,
         )
 
 
@@ -101,7 +105,8 @@ class TableModel:
         return self.fitted.shown(self.card.features, self.card.classes)
 
     def _outputs(self, inputs: ArrayLike) -> Array:
-        return self.fitted.predict(prepared(np.asarray(inputs), self.card.preprocessor, self.card.scaled))
+        told = self.fitted.predict(prepared(np.asarray(inputs), self.card.preprocessor, self.card.scaled))
+        return told if self.card.calibrator is None else self.card.calibrator.apply(told)
 
 
 def labelled(probabilities: Array, classes: Sequence[str], threshold: float = 0.5) -> Array:
@@ -118,6 +123,15 @@ def save_table_model(folder: Path, card: TableCard, fitted: Fitted) -> Path:
     """Write a model to a folder, which appears whole or not at all and replaces one that is there; returns it."""
     told = {**card.to_json(), "kind": KIND, "format": FORMAT, "versions": versions()}
     return write_sealed(folder, told, fitted.files())
+
+
+def decide(folder: Path, threshold: float, calibrator: Calibrator | None) -> None:
+    """Give a saved model, or ensemble, a threshold and a calibrator. Raises CheckpointError for a damaged folder."""
+    told = read_card(folder)
+    files = {name: read_file(folder, told, name) for name in told["files"]}
+    card = {k: v for k, v in told.items() if k not in ("files", "digest")}
+    decided = {"threshold": threshold, "calibrator": None if calibrator is None else asdict(calibrator)}
+    write_sealed(folder, {**card, **decided}, files)
 
 
 def table_model_of(folder: Path, told: Mapping[str, Any], trusted: Sequence[str] = ()) -> TableModel:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 import zipfile
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,12 +22,13 @@ from tunebook.learners.base import MODEL, Learner
 from tunebook.learners.fitted import Estimator, Fitted
 from tunebook.learners.saved import TableCard, save_table_model
 from tunebook.learners.view import View, view
-from tunebook.objective import Run
+from tunebook.objective import EarlyStop, Run
 from tunebook.space import Choice, Config, Int, Space
 from tunebook.trial import Context, Goal, Measurement
 
 Array = NDArray[Any]
 RARE = 0.2  # a class with less than this share of the rows of a fair one makes the classes imbalanced
+PARTS = 5  # of the rows that a large table's configurations are validated on
 BOTH = ("classification", "regression")
 
 
@@ -111,6 +113,9 @@ class TableObjective:
     step is a fold of both, and what is reported is the mean over the folds so far (``fold_<metric>`` is that of the
     fold alone). ``keep`` writes the predictions for the rows that were validated on to the run's folder. A final
     training takes training and validation part together and saves the model in the run's folder under ``model``.
+
+    A fold is not begun when it would end after the run has taken ``limit`` seconds, or after the time ``ends`` (seconds
+    since the epoch), as far as the folds before it tell: the run ends there.
     """
 
     learner: TableLearner
@@ -120,6 +125,8 @@ class TableObjective:
     steps: int
     folds: Folds | None = None
     keep: bool = True
+    limit: float = math.inf
+    ends: float = math.inf
 
     def __post_init__(self) -> None:
         if self.folds is not None and self.steps != self.folds.steps:
@@ -170,16 +177,22 @@ class TableObjective:
             if step == run.until or step % 3 == 0:
                 kept.put(step, learner.keep(state))
 
-    def _folds(self, run: Run) -> Iterator[Measurement]:
+    def _folds(self, run: Run) -> Generator[Measurement, None, EarlyStop | None]:
         assert self.folds is not None
         told: dict[int, dict[str, float]] = {}
+        taken: list[float] = []
         for step in range(1, run.until + 1):
+            cost = next_fold(taken, self.folds.fractions)
+            if sum(taken) + cost > self.limit or (step > 1 and time.time() + cost > self.ends):
+                return EarlyStop(f"fold {step} would take about {cost:.2g} s: longer than there is time for")
             scores, seconds = self._fold(run, step)
+            taken.append(seconds)
             told[step] = scores
             alike = [told[s] for s in self.folds.alike(step)]
             means = {name: sum(s[name] for s in alike) / len(alike) for name in scores if all(name in s for s in alike)}
             alone = {} if self.folds.fractions else {f"fold_{self.goal.metric}": scores[self.goal.metric]}
             yield Measurement(step, {**means, **alone}, seconds)
+        return None
 
     def _fold(self, run: Run, step: int) -> tuple[dict[str, float], float]:
         """Scores of a fold and the seconds it took: from the run's folder, if it was done before."""
@@ -190,11 +203,15 @@ class TableObjective:
         began = time.perf_counter()
         seen = self.view(run.context, step)
         fitted = self.learner.fit(run.config, seen, run.seed)
+        asked = time.perf_counter()
         predicted = self.predicted(fitted, seen, seen.valid)
+        latency = (time.perf_counter() - asked) * 1000 / max(1, len(seen.valid))
         scores = self._scores(fitted, seen, predicted)
+        if run.context.fold and self.folds is not None and self.folds.fractions and step == self.folds.steps:
+            scores |= self._parts(seen, predicted)
         seconds = time.perf_counter() - began
         if self.keep:
-            write_fold(path, Fold(seen.valid, predicted, scores, seconds))
+            write_fold(path, Fold(seen.valid, predicted, scores, seconds, latency))
         return scores, seconds
 
     def _measured(self, run: Run, fitted: Fitted, seen: View, step: int, began: float) -> Measurement:
@@ -205,6 +222,15 @@ class TableObjective:
         probed = self.predicted(fitted, seen, seen.probed)
         valid = seen.scores(self.goal.metric, seen.valid, predicted)
         return {**seen.scores(self.goal.metric, seen.probed, probed, "train_"), **valid}
+
+    def _parts(self, seen: View, predicted: Array) -> dict[str, float]:
+        """The goal's metric on each of some parts of the rows that were validated on, for a comparison in pairs."""
+        told: dict[str, float] = {}
+        for i in range(PARTS):
+            with suppress(DataError):  # a class that is not in a part
+                scores = seen.scores(self.goal.metric, seen.valid[i::PARTS], predicted[i::PARTS])
+                told[f"part{i}_{self.goal.metric}"] = scores[self.goal.metric]
+        return told
 
     @staticmethod
     def predicted(fitted: Fitted, seen: View, rows: Array) -> Array:
@@ -237,14 +263,33 @@ class TableObjective:
         return save_table_model(run.folder / MODEL, card, fitted)
 
 
+def next_fold(taken: Sequence[float], fractions: Sequence[float] = ()) -> float:
+    """Seconds that the next fold will take, from those before it; 0 where nothing is known.
+
+    Folds are alike. Growing shares of the rows grow the time by a power of the rows, from the last two, and by at least
+    the rows: what small fits take is partly the same for all.
+    """
+    if not taken or not fractions:
+        return max(taken[-2:], default=0.0)
+    done = len(taken)
+    rows = fractions[done] / fractions[done - 1]
+    power = 1.0
+    if done > 1 and min(taken[-2:]) > 0:
+        power = math.log(taken[-1] / taken[-2]) / math.log(fractions[done - 1] / fractions[done - 2])
+    told: float = taken[-1] * rows ** min(max(power, 1.0), 2.0)
+    return told
+
+
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """What a fold gave: the rows that were validated on, what was predicted for them, scores, and seconds."""
+    """What a fold gave: the rows that were validated on, what was predicted for them, scores, the seconds that it took,
+    and those in which 1,000 rows are predicted."""
 
     rows: Array
     predicted: Array
     scores: dict[str, float]
     seconds: float
+    latency: float = math.nan
 
 
 def write_fold(path: Path, fold: Fold) -> None:
@@ -253,7 +298,7 @@ def write_fold(path: Path, fold: Fold) -> None:
     new = path.with_name(f".tmp-{path.name}")
     with new.open("wb") as file:
         np.savez(file, rows=fold.rows.astype(np.int32), predicted=fold.predicted, names=np.array(list(fold.scores)),
-                 scores=np.array([*fold.scores.values(), fold.seconds]))  # fmt: skip
+                 scores=np.array([*fold.scores.values(), fold.seconds, fold.latency]))  # fmt: skip
     new.replace(path)
 
 
@@ -262,8 +307,8 @@ def read_fold(path: Path) -> Fold | None:
     try:
         with np.load(path, allow_pickle=False) as told:
             values = told["scores"].tolist()
-            scores = dict(zip(told["names"].tolist(), values[:-1], strict=True))
-            return Fold(told["rows"].astype(np.int64), told["predicted"], scores, values[-1])
+            scores = dict(zip(told["names"].tolist(), values[:-2], strict=True))
+            return Fold(told["rows"].astype(np.int64), told["predicted"], scores, values[-2], values[-1])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -98,10 +98,14 @@ def prepared(inputs: Array, preprocessor: Preprocessor, scaled: bool) -> Array:
 def view(data: str, split: Split, folds: Folds | None, step: int, context: Context) -> View:
     """The data set named ``data`` under a context (its seed should be 0); a step matters with ``folds`` only.
 
-    With folds, ``context.fold`` numbers other draws of them. Raises DataError.
+    With folds, ``context.fold`` numbers other draws of them; of a final training it is the fold that a model of a bag
+    is trained without, 0 for none. Raises DataError.
     """
     dataset = open_dataset(data)
     parts = split.parts(dataset)
+    if context.final and context.fold and folds is not None:
+        bag = folds.cut(parts, context.fold, 0, dataset.groups)
+        return _view(dataset, replace(bag, valid=bag.valid[:0]))
     if context.final:
         everything = np.sort(np.concatenate([parts.train, parts.valid]))
         return _view(dataset, replace(parts, train=everything, valid=everything[:0]))

@@ -163,13 +163,16 @@ def of_run(round: Round, trials: Trials) -> Trial:
 def ranked(trials: Sequence[Trial], goal: Goal, steps: int) -> list[Trial]:
     """Search trials from best to worst, those that were trained to the end first; failed ones are left out.
 
-    Runs of a final training do not count: they have no validation part.
+    Where the last step counts (``pick``), as of a cross-validation, the end is the last step, else also where a trial
+    was stopped. Runs of a final training do not count: they have no validation part.
     """
     sound = [t for t in trials if not t.context.final and math.isfinite(t.loss(goal))]
-    done = (Status.COMPLETED, Status.STOPPED)
-    return sorted(
-        sound, key=lambda t: (t.status not in done, -min(t.step, steps) * (t.status not in done), t.loss(goal))
-    )
+
+    def order(trial: Trial) -> tuple[bool, int, float]:
+        whole = trial.status is Status.COMPLETED or (trial.status is Status.STOPPED and goal.pick != "last")
+        return not whole, 0 if whole else -min(trial.step, steps), trial.loss(goal)
+
+    return sorted(sound, key=order)
 
 
 def best_configs(trials: Sequence[Trial], goal: Goal, steps: int, most: int) -> list[Config]:

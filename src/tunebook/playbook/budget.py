@@ -8,7 +8,7 @@ from tunebook.playbook.base import Base
 from tunebook.playbook.baseline import Baseline
 from tunebook.playbook.confirm import FEWEST_SEEDS, Confirm, reserve
 from tunebook.playbook.exploit import Exploit
-from tunebook.playbook.explore import EXPLORE_PART, FEWEST, REFINE_PART, Explore, Refine
+from tunebook.playbook.explore import FEWEST, Explore, Refine, explore_part, refine_part
 from tunebook.playbook.finalize import Finalize
 
 
@@ -16,8 +16,8 @@ def split(base: Base) -> dict[str, int]:
     """How many trials each stage may take at most; a time limit may leave fewer."""
     left = base.total - 1
     search = left if base.space.dim else 0
-    explore = min(search, max(FEWEST, base.part(EXPLORE_PART)))
-    refine = min(search - explore, base.part(REFINE_PART))
+    explore = min(search, max(FEWEST, base.part(explore_part(base))))
+    refine = min(search - explore, base.part(refine_part(base)))
     refine = refine if refine >= FEWEST else 0
     exploit = max(0, search - explore - refine - reserve(base))
     rest = left - explore - refine - exploit

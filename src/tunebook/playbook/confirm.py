@@ -2,6 +2,9 @@
 
 The best of many noisy values is biased, so finalists and the baseline are trained again on seeds that the search never
 used, the same seeds for all. A finalist is adopted only if its difference from the baseline is separable from noise.
+
+Of a table's models the one that is better on these draws is used in any case: both are trained already, and the better
+mean is the better bet. Whether the difference is separable is said all the same.
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ class Confirm(Stage):
         sound = [c for c in finalists if results[config_key(c)] is not None]
         if not sound or len(reference) < 2:
             return _kept(base, ["The repeats failed, so nothing can be confirmed."])
-        best = min(sound, key=lambda c: base.goal.loss(_mean(list(_by_seed(told, c, base).values()))))
+        best = min(sound, key=lambda c: _ahead(base, told, c, results[config_key(c)]))
         result = results[config_key(best)]
         assert result is not None  # `best` is one of the sound ones
         says = [_tell(base, c, results[config_key(c)], list(_by_seed(told, c, base).values())) for c in sound]
@@ -87,7 +90,10 @@ class Confirm(Stage):
             says.append("No finalist is separably better than the baseline here.")
         figures = {"baseline": list(reference.values()), "winner": list(_by_seed(told, best, base).values()),
                    "difference": result.difference, "low": result.low, "high": result.high}  # fmt: skip
-        if not wins and not more:
+        ahead = base.folds and base.goal.loss(result.difference) < 0 and base.confirmed is None
+        if not wins and not more and ahead:
+            says.append(f"Used all the same, for its better mean: {tell_change(best, base.baseline)}.")
+        elif not wins and not more:
             return _kept(base, says, figures)
         return Conclusion(tuple(says), replace(base, config=best, adopted=wins), again=more, figures=figures)
 
@@ -124,12 +130,18 @@ def _affordable(base: Base, finalists: Sequence[Config], left: int) -> list[Conf
 
 
 def _by_seed(trials: Sequence[Trial], config: Config, base: Base) -> dict[tuple[int, int], float]:
-    """Values by seed; of a cross-validation by seed and fold."""
+    """Values by seed; of a cross-validation by seed and fold, or by seed and part of the rows that are validated on."""
     key = config_key(config)
     mine = [t for t in trials if t.key == key and t.curve and t.status is not Status.FAILED]
     alone = f"fold_{base.goal.metric}"
     if base.folds and any(alone in t.curve[0].metrics for t in mine):
         return {(t.context.seed, m.step): m.metrics[alone] for t in mine for m in t.curve if alone in m.metrics}
+    if base.folds:
+        mine = [t for t in mine if t.step >= base.steps]
+        parts = {(t.context.seed, int(n[4:].partition("_")[0])): v for t in mine for n, v in t.curve[-1].metrics.items()
+                 if n.startswith("part") and n.endswith(f"_{base.goal.metric}")}  # fmt: skip
+        if parts:
+            return parts
     return {(t.context.seed, 0): t.value(base.goal) for t in mine}
 
 
@@ -148,6 +160,13 @@ def _compared(base: Base, mine: _Values, reference: _Values, many: int) -> Compa
     if len(mine) < 2 or len(reference) < 2:
         return None
     return compare(list(mine.values()), list(reference.values()), base.goal, level=level, looks=MOST_ROUNDS)
+
+
+def _ahead(base: Base, told: Sequence[Trial], config: Config, result: Comparison | None) -> float:
+    """What ranks finalists, as a loss: their mean; of folds the difference from the baseline on the folds of both."""
+    if base.folds and result is not None:
+        return base.goal.loss(result.difference)
+    return base.goal.loss(_mean(list(_by_seed(told, config, base).values())))
 
 
 def _many(base: Base, values: Sequence[float]) -> str:

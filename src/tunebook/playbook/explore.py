@@ -20,6 +20,7 @@ from tunebook.trial import Trial, Trials
 
 EXPLORE_PART = 0.4
 REFINE_PART = 0.15
+FOLDS_PART = 0.2  # of the trials of a table's study: families at their defaults come first, which are known to be good
 FEWEST = 4
 STEPS_FOR_HALVING = 9
 
@@ -29,6 +30,16 @@ def scheduler_for(base: Base) -> str:
     if base.folds:
         return "race"
     return "halving" if base.steps >= STEPS_FOR_HALVING else "full"
+
+
+def explore_part(base: Base) -> float:
+    """The share of the trials that look everywhere."""
+    return FOLDS_PART if base.folds else EXPLORE_PART
+
+
+def refine_part(base: Base) -> float:
+    """The share of the trials that look at the refined space; none of folds, where a round's end leaves cores idle."""
+    return 0.0 if base.folds else REFINE_PART
 
 
 def how(round: Round, trials: Sequence[Trial]) -> list[str]:
@@ -56,7 +67,7 @@ class Explore(Stage):
     name = "explore"
 
     def design(self, base: Base, trials: Trials) -> Round | None:
-        n = min(base.left(trials), max(FEWEST, base.part(EXPLORE_PART)))
+        n = min(base.left(trials), max(FEWEST, base.part(explore_part(base))))
         if n < 1 or base.space.dim == 0:
             return None
         question = "Where is its one hyperparameter good, what goes wrong?"
@@ -64,7 +75,7 @@ class Explore(Stage):
             question = f"Which of {base.space.dim} hyperparameters matter, where are they good, what goes wrong?"
         return Round(base.called(self.name), question, base.space, base.goal, base.steps, n, "quasi",
                      scheduler_for(base), scientific=base.space.names, fixed=base.space.constants,
-                     share=0.4)  # fmt: skip
+                     share=0.3 if base.folds else 0.4)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
         best = ranked(list(trials.values()), base.goal, base.steps)
@@ -94,7 +105,7 @@ class Refine(Stage):
         if base.space.dim == 0 or not ranked(list(trials.values()), base.goal, base.steps):
             return None
         space = refined(base, trials)[0]
-        n = min(base.left(trials), base.part(REFINE_PART))
+        n = min(base.left(trials), base.part(refine_part(base)))
         n = n if n >= FEWEST and space.dim else 0
         question = "Was the space right: must it be wider, may it be narrower, what can be fixed?"
         return Round(base.called(self.name), question, space, base.goal, base.steps, n, "quasi",

@@ -228,9 +228,9 @@ def _ensemble(story: Story) -> Iterable[Block]:
         return
     gain = f"{told['difference']:+.4g} {story.goal.metric} (95 % interval {told['low']:+.4g} to {told['high']:+.4g})"
     yield text(
-        f"It is an ensemble of {many(len(told['members']), 'model')}, chosen by what trials predicted for rows that "
-        f"they were not trained on. Against the configuration above alone that makes {gain}, on rows that were not "
-        "looked at to choose."
+        f"It is an ensemble of {many(len(told['members']), 'model')} ({told['kind']}), chosen by what trials predicted "
+        "for rows that they were not trained on. Against the configuration above alone that makes "
+        f"{gain}, on rows that were not looked at to choose: {told['why']}."
     )
     pairs = zip(told["members"], told["weights"], strict=True)
     rows = [[weight, number, tell_config(story.trials[number].config)] for number, weight in pairs]
