@@ -15,4 +15,5 @@ from tunebook.training.task import Augment as Augment
 from tunebook.training.task import Part as Part
 from tunebook.training.task import Task as Task
 from tunebook.training.task import classification as classification
+from tunebook.training.task import multilabel as multilabel
 from tunebook.training.task import regression as regression

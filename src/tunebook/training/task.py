@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from tunebook.errors import DataError, SettingError
 from tunebook.space import Config
-from tunebook.training.losses import Loss, accuracy, classification_loss, r_squared, regression_loss, root_mean_square
+from tunebook.training.losses import (
+    Loss,
+    accuracy,
+    classification_loss,
+    counted,
+    exact_match,
+    f1_macro,
+    f1_micro,
+    label_accuracy,
+    multilabel_loss,
+    r_squared,
+    regression_loss,
+    root_mean_square,
+)
 from tunebook.trial import Direction, Goal
 
 Metric = Callable[[Tensor, Tensor], Tensor | float]
@@ -24,7 +38,11 @@ def unaugmented(config: Config) -> Augment | None:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Examples in memory: ``x`` (n, ...) float32, ``y`` (n,) int64 codes of classes or float32 values."""
+    """Examples in memory: ``x`` (n, ...) float32, or whole numbers for models that embed them.
+
+    ``y`` (n,) int64 codes of classes, (n,) float32 values, or (n, labels) float32, 1 where a row has the label and 0
+    elsewhere.
+    """
 
     x: Tensor
     y: Tensor
@@ -103,6 +121,15 @@ class Task:
 CLASSIFICATION: Mapping[str, Metric] = {"loss": classification_loss({}), "accuracy": accuracy}
 
 
+MULTILABEL: Mapping[str, Metric] = {
+    "loss": multilabel_loss({}),
+    "label_accuracy": label_accuracy,
+    "exact_match": exact_match,
+    "f1_micro": f1_micro,
+    "f1_macro": f1_macro,
+}
+
+
 def regression_metrics(scale: float = 1.0) -> Mapping[str, Metric]:
     """loss (mean squared error of the targets as they are), r2, and rmse times ``scale``, to tell it in other units."""
     return {
@@ -120,10 +147,36 @@ def classification(
     epochs: int,
     goal: Goal | None = None,
     patience: int = 0,
+    weights: Sequence[float] | None = None,
 ) -> Task:
-    """A task of classes: ``build`` makes models with logits (n, classes); metrics loss and accuracy."""
+    """A task of classes: ``build`` makes models with logits (n, classes); metrics loss and accuracy.
+
+    weights   of each class in the loss; without them the configuration's ``class_weights`` says how balanced it is
+    """
     goal = goal or Goal("accuracy", Direction.MAXIMIZE)
-    return Task(build, classification_loss, train, valid, CLASSIFICATION, goal, epochs, patience=patience)
+    loss = partial(classification_loss, counts=counted(train.y), weights=weights)
+    return Task(build, loss, train, valid, CLASSIFICATION, goal, epochs, patience=patience)
+
+
+def multilabel(
+    build: Callable[[Config], nn.Module],
+    train: Part,
+    valid: Part | None,
+    *,
+    epochs: int,
+    goal: Goal | None = None,
+    patience: int = 0,
+) -> Task:
+    """A task where a row has any number of labels: targets (n, labels) of 0.0 and 1.0, logits (n, labels).
+
+    Metrics loss, label_accuracy, exact_match, f1_micro and f1_macro (the goal, unless another is given), at
+    probability 0.5. Raises DataError for other targets.
+    """
+    if train.y.ndim != 2:
+        raise DataError("targets of several labels", got=f"shape {tuple(train.y.shape)}", expected="(rows, labels)")
+    goal = goal or Goal("f1_macro", Direction.MAXIMIZE)
+    loss = partial(multilabel_loss, counts=counted(train.y), rows=len(train))
+    return Task(build, loss, train, valid, MULTILABEL, goal, epochs, patience=patience)
 
 
 def regression(
