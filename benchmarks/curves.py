@@ -12,7 +12,8 @@ that runs real training, through the simulated executor. Peers: ``optuna:SAMPLER
 and ``random``, ``asha``, ``hyperband``: random draws, eta 3 from the first step on, as in the papers. ``ms`` is CPU
 time of a method for each trial that it began.
 
-OUT is a JSON list of {problem, seed, method, workers, regret: {"10": r, "25": r, "50": r, "100": r}, ms, trials}.
+OUT is a JSON list of {problem, seed, method, workers, regret: {"10": r, "25": r, "50": r, "100": r}, ms, trials,
+reached: {"0.1": t, "0.03": t}}: the full trainings spent until the regret was that low, null where it never was.
 Records are added as they come; a later run with the same OUT does only what is missing.
 
 lc: 50 configurations of each problem and seed are seen for a third of their training, ``--whole`` of them to the end.
@@ -69,6 +70,7 @@ from tunebook.trial import Event, Goal, Measured, Measurement  # noqa: E402
 
 GOAL = Goal("loss")
 MARKS = (10, 25, 50, 100)
+GOALS = (0.1, 0.03)
 MOST = 5000
 Job = tuple[str, str, str, int, int, int]
 
@@ -98,6 +100,11 @@ class Account:
             seen = [loss for spent, loss in self.trace if spent <= self.budget * mark / 100 + 1e-9]
             out[str(mark)] = self.problem.regret(seen[-1], self.problem.best_seen) if seen else 1.0
         return out
+
+    def reached(self) -> dict[str, float | None]:
+        """What was spent until the regret was no more than each of ``GOALS``; None where it never was."""
+        told = [(spent, self.problem.regret(loss, self.problem.best_seen)) for spent, loss in self.trace]
+        return {str(goal): next((round(s, 3) for s, r in told if r <= goal), None) for goal in GOALS}
 
 
 class Training:
@@ -278,7 +285,24 @@ def run(job: Job) -> Record:
         begun = play(method, training, account, workers, seed)
     ms = 1e3 * (time.process_time() - start - training.seconds) / max(1, begun)
     return {"problem": name, "seed": seed, "method": method, "workers": workers, "regret": account.regret(),
-            "ms": round(ms, 2), "trials": begun}  # fmt: skip
+            "ms": round(ms, 2), "trials": begun, "reached": account.reached()}  # fmt: skip
+
+
+def times(records: Sequence[Record], methods: Sequence[str]) -> Iterator[str]:
+    """Lines: full trainings until a regret was reached, the median over runs, and the share of runs that reached it."""
+    yield "Full trainings until a regret was reached, median over runs (share of the runs that reached it):"
+    yield ""
+    yield "| method | runs | " + " | ".join(f"{goal:.2f}" for goal in GOALS) + " |"
+    yield "|---" * (2 + len(GOALS)) + "|"
+    for method in methods:
+        told = [r["reached"] for r in records if r["method"] == method and "reached" in r]
+        if told:
+            spent = np.array([[math.inf if t[str(goal)] is None else t[str(goal)] for goal in GOALS] for t in told])
+            middle, share = np.quantile(spent, 0.5, axis=0, method="higher"), np.isfinite(spent).mean(axis=0)
+            cells = [f"{m:.1f} ({s:.0%})" if math.isfinite(m) else f"never ({s:.0%})"
+                     for m, s in zip(middle, share, strict=True)]  # fmt: skip
+            yield f"| {method} | {len(told)} | " + " | ".join(cells) + " |"
+    yield ""
 
 
 def label(record: Record) -> str:
@@ -434,7 +458,8 @@ def compare_methods(told: argparse.Namespace, seeds: range) -> None:
     here = [
         {**r, "method": label(r)} for r in kept.records if r["workers"] == told.workers and told.only in r["problem"]
     ]
-    print("\n".join(report(here, [label({"method": m, "workers": told.workers}) for m in methods])))
+    labels = [label({"method": m, "workers": told.workers}) for m in methods]
+    print("\n".join([*report(here, labels), *times(here, labels)]))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,75 @@ class Synthetic(Problem):
         return Curve(self._curve(u, 0 if seed is None else seed), cost * np.arange(1, self.steps + 1) / self.steps)
 
 
+class Optimizing(Problem):
+    """The optimizer of one training is tuned: eight hyperparameters of Adam and its decays over many orders of
+    magnitude, and a set of ``trained`` configurations of which a proposal gets the nearest that is left.
+
+    The loss lies on a plateau until the training has gone some way, which ``far`` steps of a good learning rate go;
+    most configurations never leave it, and too large rates diverge. ``tight`` is how narrow good rates are, and
+    ``overfit`` how much the loss rises again.
+    """
+
+    def __init__(self, name: str, seed: int, steps: int = 50, trained: int = 1000, *, far: float = 4.0,
+                 tight: float = 0.6, overfit: float = 0.0) -> None:  # fmt: skip
+        self.name, self.steps, self.far, self.tight, self.overfit = name, steps, far, tight, overfit
+        self.space = Space({
+            "lr": Float(1e-8, 10, log=True), "beta1": Float(1e-4, 1, log=True), "beta2": Float(1e-6, 1, log=True),
+            "epsilon": Float(1e-10, 1e3, log=True), "l1": Float(1e-8, 10, log=True), "l2": Float(1e-8, 10, log=True),
+            "linear": Float(1e-7, 1e-4, log=True), "exponential": Float(1e-6, 1e-3, log=True),
+        })  # fmt: skip
+        rng = np.random.default_rng([78, seed])
+        self.rate, self.gradient = rng.uniform(-3.4, -2.0), rng.uniform(-6.0, -3.0)
+        self.l1, self.l2 = rng.uniform(-5.0, -3.5), rng.uniform(-4.0, -2.5)
+        self.start, self.floor = 0.69, float(rng.uniform(0.1, 0.4))
+        self.betas = rng.uniform(-1.6, -0.4, 2)
+        self.units = rng.random((trained, 8))
+        self.reset()
+        ends = np.array([self._curve(i) for i in range(trained)])
+        self.median, self.best = float(np.median(ends[:, -1])), float(ends[:, -1].min())
+        self.best_seen = float(ends.min())
+
+    def reset(self) -> None:
+        self.which: dict[tuple[object, ...], int] = {}
+
+    def trained(self) -> list[Config]:
+        return self.space.decode(self.units)
+
+    def loss(self, config: Config, seed: int | None) -> float:
+        return float(self.curve(config, seed).valid[-1])
+
+    def curve(self, config: Config, seed: int | None) -> Curve:
+        key = tuple(config.values())
+        if key not in self.which:
+            apart = ((self.units - self.space.encode([config])[0]) ** 2).sum(axis=1)
+            if len(self.which) < len(self.units):
+                apart[list(self.which.values())] = np.inf
+            self.which[key] = int(apart.argmin())
+        return Curve(self._curve(self.which[key]), np.arange(1, self.steps + 1) / self.steps)
+
+    def _curve(self, i: int) -> Array:
+        low, high = np.array([-8, -4, -6, -10, -8, -8, -7, -6.0]), np.array([1, 0, 0, 3, 1, 1, -4, -3.0])
+        lr, b1, b2, eps, l1, l2, linear, exponential = low + self.units[i] * (high - low)
+        rng = np.random.default_rng([79, i, int(1e6 * self.floor)])
+        t = np.arange(1, self.steps + 1) * (10_000 / self.steps)
+        # a large epsilon turns Adam into SGD with a smaller rate; decays end a training before its time
+        decay = np.maximum(0.0, 1 - 10**linear * t) * np.exp(-(10**exponential) * t)
+        rate = lr - np.log10(1 + 10 ** (eps - self.gradient)) + np.log10(np.maximum(decay, 1e-9))
+        apart = rate - self.rate
+        pull = max(0.0, l1 - self.l1) + max(0.0, l2 - self.l2) / 1.5
+        quick = 10 ** (apart - pull - 0.3 * np.hypot(b1 - self.betas[0], 0.5 * (b2 - self.betas[1])))
+        way = np.cumsum(np.minimum(quick, 6.0)) * (50 / self.steps)
+        gone = 1 / (1 + (way / self.far) ** -2.0)  # nothing for long, then most of the way
+        left = self.floor + 0.05 * pull + 0.08 * np.maximum(0.0, apart / self.tight) ** 2
+        left = left + 0.03 * float(np.hypot(b1 - self.betas[0], b2 - self.betas[1]))
+        curve = self.start - gone * np.maximum(self.start - left, -0.8)
+        curve = curve + self.overfit * np.maximum(0.0, np.log(np.maximum(way / (6 * self.far), 1.0))) * gone
+        wild = float(apart.max()) > 2.2 * self.tight + 0.6
+        curve = np.where(wild, self.start + rng.uniform(0.0, 0.8), curve)
+        jitter = 0.004 * gone + 0.001 * np.minimum(1.0, way / self.far) + 5e-4
+        return np.minimum(curve + jitter * rng.standard_normal(self.steps), 1.5)
+
+
 CURVES: Mapping[str, Callable[[], Problem]] = {
     "own/plain": lambda: Synthetic("own/plain", 1, crossing=0.3),
     "own/crossing": lambda: Synthetic("own/crossing", 2, crossing=2.5),
@@ -95,4 +164,8 @@ CURVES: Mapping[str, Callable[[], Problem]] = {
     "own/uneven": lambda: Synthetic("own/uneven", 6, dim=9, uneven=True),
     "own/cliff": lambda: Synthetic("own/cliff", 7, dim=7, cliff=0.4, crossing=2.0),
     "own/wide": lambda: Synthetic("own/wide", 8, dim=14, crossing=0.8),
+    "own/optimizer": lambda: Optimizing("own/optimizer", 1),
+    "own/plateau": lambda: Optimizing("own/plateau", 2, far=12.0),
+    "own/overfit": lambda: Optimizing("own/overfit", 3, far=2.0, overfit=0.1),
+    "own/edge": lambda: Optimizing("own/edge", 4, far=6.0, tight=0.35, overfit=0.03),
 }

@@ -18,7 +18,10 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import final
 
+import numpy as np
+
 from tunebook.errors import SettingError
+from tunebook.schedulers.ahead import Means, ahead, means
 from tunebook.space import Config
 from tunebook.trial import Goal, Measurement, Status, Trial
 
@@ -73,6 +76,7 @@ class Scheduler(ABC):
             )
         self.goal, self.steps = goal, steps
         self._known: dict[tuple[int, int], tuple[int, Measurement, float]] = {}
+        self._thirds: dict[tuple[int, int], tuple[Measurement, Means | None]] = {}
 
     @abstractmethod
     def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
@@ -118,6 +122,35 @@ class Scheduler(ABC):
         """The trials that did not fail, best first by what they had reached at ``rung``; ties by number."""
         sound = [(self.loss_at(t, rung), t.number, t) for t in trials if t.status is not Status.FAILED]
         return [t for _, _, t in sorted(sound, key=itemgetter(0, 1))]
+
+    @final
+    def foreseen(self, trials: Iterable[Trial], rungs: Sequence[int], k: int) -> list[Trial]:
+        """The same by what they are believed to end with, from their curves up to ``rungs[k]``: see ``ahead``."""
+        sound = [t for t in trials if t.status is not Status.FAILED]
+        ends = {t.number: self.loss_at(t, rungs[k]) for t in sound}
+        here = {t.number: m for t in sound if (m := self._means(t, rungs[k])) is not None}
+        before = {t.number: m for t in sound if k and (m := self._means(t, rungs[k - 1])) is not None}
+        known = [n for n in here if n in before or not before]
+        if k < len(rungs) - 1 and known:
+            told = np.array([here[n] for n in known])
+            earlier = np.array([before[n] for n in known]) if before else None
+            gains = ahead(told, earlier, (rungs[k - 1] if k else 0, rungs[k], rungs[-1]))
+            for n, end in zip(known, (told[:, 3] - gains).tolist(), strict=True):
+                ends[n] = min(ends[n], end)
+        return sorted(sound, key=lambda t: (ends[t.number], t.number))
+
+    def _means(self, trial: Trial, rung: int) -> Means | None:
+        """The thirds of a curve up to a rung, None before it has come there; kept, as what was measured stays."""
+        if trial.step < rung:
+            return None
+        key = trial.number, rung
+        known = self._thirds.get(key)
+        if known is None or known[0] is not trial.curve[0]:
+            upto = trial.curve[: bisect_left(trial.curve, rung, key=lambda m: m.step) + 1]
+            losses = [self.goal.loss(m.metrics.get(self.goal.metric, math.nan)) for m in upto]
+            told = means([m.step for m in upto], losses, max(rung, upto[-1].step))
+            known = self._thirds[key] = (trial.curve[0], told)
+        return known[1]
 
 
 def arrived(trial: Trial, rung: int) -> bool:

@@ -37,6 +37,7 @@ class _Brackets(Scheduler):
     def __init__(self, goal: Goal, steps: int, eta: int, brackets: Sequence[Bracket], least: int = 1) -> None:
         super().__init__(goal, steps)
         self.eta, self.brackets, self.least = eta, tuple(brackets), least
+        self.ahead = least > 1
 
     def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
         start = 0
@@ -56,7 +57,9 @@ class _Brackets(Scheduler):
         """What a bracket that gets no more trials needs; None when it is finished."""
         size = len(members)
         for k, rung in enumerate(rungs):
-            members = members if k == 0 else self.ranked(members, rungs[k - 1])[: self._kept(size, k, len(rungs))]
+            if k:
+                order = self.foreseen(members, rungs, k - 1) if self.ahead else self.ranked(members, rungs[k - 1])
+                members = order[: self._kept(size, k, len(rungs))]
             if not all(arrived(t, rung) for t in members):
                 return Plan(_onward(members, rung)[:free])
         return None
@@ -86,7 +89,8 @@ class HalvingScheduler(_Brackets):
     """Brackets of ``n`` trials, all from the first rung on.
 
     ``n`` is by default as many as leave one at the end (at most 81). With ``least`` above 1 so many come to the end,
-    and one more to each rung before it: where curves cross, ranks near the end are worth most. Raises SettingError.
+    and one more to each rung before it, and trials are compared by where their curves are going (see ``ahead``): where
+    curves cross, ranks near the end are worth most. Raises SettingError.
     """
 
     def __init__(
