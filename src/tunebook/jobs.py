@@ -30,12 +30,12 @@ from tunebook.playbook import Base, Chapter, Round
 from tunebook.playbook.budget import smallest
 from tunebook.playbook.keep import expendable
 from tunebook.progress import Progress, say_at_once, stopping
-from tunebook.record import BOOK, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
+from tunebook.record import BOOK, CAPACITY, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import Story, TestLook, study_report
 from tunebook.samplers import sampler_named
 from tunebook.schedulers import scheduler_named
-from tunebook.sealed import remove_checkpoints
+from tunebook.sealed import read_card, remove_checkpoints
 from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.stores.base import Store
@@ -46,6 +46,7 @@ from tunebook.warm import WARM, lessons
 
 if TYPE_CHECKING:
     from tunebook.data import LockedTest
+    from tunebook.learners import Learner
 
 MANY_ROWS = 2_000
 
@@ -100,56 +101,73 @@ def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Optio
 
 @public
 def tune_model(
-    model: str, data: str, goal: Goal | None = None, space: Space | None = None, **options: Unpack[Options]
+    model: str | Learner, data: str, goal: Goal | None = None, space: Space | None = None, **options: Unpack[Options]
 ) -> Result:
-    """Play the playbook on a model family ("mlp", "cnn") and a data set ("sklearn:digits", "csv:FILE?target=COLUMN").
+    """Play the playbook on a model family and a data set ("sklearn:digits", "csv:FILE?target=COLUMN").
+
+    ``model`` is a name such as "mlp" or "cnn", or a learner: a ``ModuleLearner`` for a torch module of one's own.
 
     Ends with a model trained on training and validation part, one look at the test part, and the report. ``goal`` is
     accuracy for classes and rmse for numbers unless given. Raises as ``tune`` does, and DataError.
     """
     from tunebook.data import DataRef, LockedTest, Split, open_dataset  # noqa: PLC0415  (keeps `import tunebook` light)
-    from tunebook.learners import learner_named  # noqa: PLC0415
     from tunebook.metrics import METRICS, chance_level  # noqa: PLC0415
 
-    settings = settings_of(options)
-    goal, space = model_subject(model, data, goal, space)
+    settings, learner = settings_of(options), _learner(model)
+    goal, space = model_subject(learner, data, goal, space)
     reference = DataRef.parse(data).pinned()
     dataset = open_dataset(reference)
     split = Split(seed=settings.seed)
     parts = split.parts(dataset)
-    learner = learner_named(model)
     objective = learner.objective(str(reference), split, goal, settings.steps)
     learned_from, scored = dataset.targets[parts.train], dataset.targets[parts.valid]
     known = goal.metric in METRICS
     chance = chance_level(scored, dataset.task, goal.metric, learned_from) if known else None
-    about = {"model": model, "data": str(reference), "fingerprint": dataset.fingerprint(),
+    about = {"model": learner.name, **learner.about(), "data": str(reference), "fingerprint": dataset.fingerprint(),
              "split": {p: len(getattr(parts, p)) for p in ("train", "valid", "test")}}  # fmt: skip
     with opened(objective, settings, about, base_for(space, goal, settings, chance)) as (study, plan):
         told = play_plan(study, plan)
         trained = model_of(study.folder, told)
+        if trained is not None:
+            _note_capacity(study, trained)
         if trained is not None and learner.supervised and look_of(study.trials.notes.get(TEST), trained) is None:
-            look_at_test(study, LockedTest(dataset, parts, study.look, len(study.trials.looks)), trained, goal.metric)
+            lock = LockedTest(dataset, parts, study.look, len(study.trials.looks))
+            look_at_test(study, lock, trained, goal.metric, learner.load_model)
         return finish(told, study, goal)
 
 
-def look_at_test(study: Study, lock: LockedTest, trained: Path, metric: str) -> None:
-    """Look at the test part with the final model, and note what it gave.
+def _note_capacity(study: Study, trained: Path) -> None:
+    """Note how large the final model is and what it costs, where its card says it: those of networks do."""
+    told = read_card(trained).get("about", {}).get("capacity")
+    if told and study.trials.notes.get(CAPACITY) != told:
+        study.note(CAPACITY, told)
+
+
+def look_at_test(
+    study: Study, lock: LockedTest, trained: Path, metric: str, open_model: Callable[[Path], Any] | None = None
+) -> None:
+    """Look at the test part with the final model, and note what it gave; ``open_model`` loads it, else ``load``.
 
     A second look happens when the first one's result was lost with the driver, or the study was extended after it; it
     is counted, and the report says so.
     """
     reason = "again, for another final model" if TEST in study.trials.notes else "final evaluation"
     inputs, targets = lock.look(reason, again=lock.looks > 0)
-    look = measured(trained, inputs, targets, metric)
+    look = measured((open_model or load)(trained), inputs, targets, metric)
     study.note(TEST, {**asdict(look), "trial": int(trained.parent.name)})
 
 
-def model_subject(model: str, data: str, goal: Goal | None, space: Space | None) -> tuple[Goal, Space]:
-    """What ``tune_model`` optimises and where, with what was not told filled in. Raises SettingError, DataError."""
-    from tunebook.data import open_dataset  # noqa: PLC0415
+def _learner(model: str | Learner) -> Learner:
     from tunebook.learners import learner_named  # noqa: PLC0415
 
-    learner = learner_named(model)
+    return learner_named(model) if isinstance(model, str) else model
+
+
+def model_subject(model: str | Learner, data: str, goal: Goal | None, space: Space | None) -> tuple[Goal, Space]:
+    """What ``tune_model`` optimises and where, with what was not told filled in. Raises SettingError, DataError."""
+    from tunebook.data import open_dataset  # noqa: PLC0415
+
+    learner = _learner(model)
     dataset = open_dataset(data)
     goal = goal or learner.goal(dataset)
     fitting = learner.metrics(dataset)
@@ -315,11 +333,14 @@ class _Begun(Study):
 
 
 @public
-def load(folder: Path | str) -> Any:
-    """A model that ``tune_model`` saved, ready to predict. Raises CheckpointError for a damaged or foreign folder."""
+def load(folder: Path | str, build: Callable[..., Any] | None = None) -> Any:
+    """A model that ``tune_model`` saved, ready to predict; ``build`` makes the module of a ``ModuleLearner`` again.
+
+    Raises CheckpointError for a damaged or foreign folder, and where ``build`` is missing or makes another module.
+    """
     from tunebook.learners import load_model  # noqa: PLC0415
 
-    return load_model(Path(folder))
+    return load_model(Path(folder), build=build)
 
 
 def executor_of(objective: Objective, settings: Settings) -> Executor:
@@ -451,12 +472,10 @@ def _told(settings: Settings) -> dict[str, Any]:
     }
 
 
-def measured(folder: Path, inputs: Any, targets: Any, metric: str) -> TestLook:
-    """What a saved model scores, the metric that was optimised among the usual ones."""
-    from tunebook.learners import load_model  # noqa: PLC0415
+def measured(model: Any, inputs: Any, targets: Any, metric: str) -> TestLook:
+    """What a model scores, the metric that was optimised among the usual ones."""
     from tunebook.metrics import METRICS, bootstrap_interval, confusion_matrix, wilson  # noqa: PLC0415
 
-    model = load_model(folder)
     if not model.card.classes:
         values = model.predict(inputs)
         names = dict.fromkeys(("rmse", "mae", "r2", *([metric] if metric in METRICS else [])))

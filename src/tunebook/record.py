@@ -19,7 +19,7 @@ BOOK = "book.db"
 RESOLVED = "config.resolved.toml"
 STUDY = "tune"
 _REAL = 1e9  # seconds since the epoch: before that a clock is a virtual one
-JOB, PLAN, RESULT, TEST = "job", "plan", "result", "test"  # the topics of notes
+JOB, PLAN, RESULT, TEST, CAPACITY = "job", "plan", "result", "test", "capacity"  # the topics of notes
 
 
 def store_of(folder: Path | str, url: str | None = None) -> SqlStore:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tunebook.learners.linear import LinearLearner as LinearLearner
     from tunebook.learners.logistic import LogisticLearner as LogisticLearner
     from tunebook.learners.mlp import MlpLearner as MlpLearner
+    from tunebook.learners.module import ModuleLearner as ModuleLearner
     from tunebook.learners.net import NetLearner as NetLearner
     from tunebook.learners.net import NetObjective as NetObjective
     from tunebook.learners.rnn import RnnLearner as RnnLearner
@@ -53,6 +54,7 @@ _LATER: Mapping[str, str] = {
     **{name: module for module, name in LEARNERS.values()},
     "NetLearner": "tunebook.learners.net",
     "NetObjective": "tunebook.learners.net",
+    "ModuleLearner": "tunebook.learners.module",
     "EstimatorLearner": "tunebook.learners.estimator",
     "SavedModel": "tunebook.training",
     "TableModel": "tunebook.learners.saved",
@@ -68,11 +70,12 @@ def learner_named(name: str) -> Learner:
     return learner
 
 
-def load_model(folder: Path | str, trusted: Sequence[str] = ()) -> Any:
+def load_model(folder: Path | str, trusted: Sequence[str] = (), build: Callable[..., Any] | None = None) -> Any:
     """A model that tunebook saved, of whatever family: ``predict``, ``predict_proba``, ``parameters``, ``card``.
 
-    ``trusted`` names types that a model of one's own estimator may hold. Raises CheckpointError for a folder that is
-    missing something, was damaged or edited, or holds types that are not trusted.
+    ``trusted`` names types that a model of one's own estimator may hold; ``build`` makes a module of one's own, for the
+    weights to go to. Raises CheckpointError for a folder that is missing something, was damaged or edited, holds types
+    that are not trusted, or does not fit ``build``.
     """
     folder = Path(folder)
     told = read_card(folder)
@@ -86,7 +89,7 @@ def load_model(folder: Path | str, trusted: Sequence[str] = ()) -> Any:
         return ensemble_of(folder, told, trusted)
     from tunebook.training import load_model as load_network  # noqa: PLC0415
 
-    return load_network(folder)
+    return load_network(folder, build)
 
 
 def __getattr__(name: str) -> Any:

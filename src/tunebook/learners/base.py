@@ -10,7 +10,9 @@ An objective holds the *name* of its data, never the data: it is small to send t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
 from tunebook.data import Dataset, Split
 from tunebook.metrics import METRICS
@@ -43,3 +45,13 @@ class Learner(ABC):
     @abstractmethod
     def objective(self, data: str, split: Split, goal: Goal, steps: int) -> Objective:
         """What to tune, for the data set named ``data``; a full training has ``steps`` steps."""
+
+    def about(self) -> Mapping[str, str]:
+        """What the record and a saved model are to say of the family, beside its name."""
+        return {}
+
+    def load_model(self, folder: Path) -> Any:
+        """A model of this family that was saved. Raises CheckpointError."""
+        from tunebook.learners import load_model  # noqa: PLC0415  (it imports this module)
+
+        return load_model(folder)

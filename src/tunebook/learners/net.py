@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -43,10 +43,6 @@ class NetLearner(Learner):
     def build(self, config: Config, shape: Shape, outputs: int) -> nn.Module:
         """The network for examples of ``shape``."""
 
-    def about(self) -> Mapping[str, str]:
-        """What a saved model is to say of the family, beside its name."""
-        return {}
-
     def objective(
         self, data: str, split: Split, goal: Goal, steps: int, *, folds: int = 0, patience: int = 0
     ) -> NetObjective:
@@ -56,10 +52,12 @@ class NetLearner(Learner):
     def check(self, config: Config) -> None:
         """Raise SettingError, with the nearest name, for hyperparameters that this family does not have."""
         known = {*self.names, *TRAINING}
+        odd = {key: next((p for p in (key.partition(".")[0], key.rpartition(".")[2]) if p not in known), "")
+               for key in config}  # fmt: skip
         found = [
-            Problem(f"{self.name} has no hyperparameter of this name", key, repr(config[key]), nearest(key, known))
-            for key in config
-            if key.partition(".")[0] not in known or key.rpartition(".")[2] not in known
+            Problem(f"{self.name} has no hyperparameter of this name", key, repr(config[key]), nearest(part, known))
+            for key, part in odd.items()
+            if part
         ]
         if found:
             raise SettingError(found)

@@ -216,9 +216,23 @@ def _final(story: Story) -> Iterable[Block]:
         yield text(
             "The model is in ", code(str(story.model)), ". It was trained on training and validation part together."
         )
+        if size := story.trials.notes.get("capacity"):
+            yield text(
+                f"It learned {many(size['parameters'], 'number')}; one example takes {_amount(size['flops'])}flop, a "
+                f"step of its training {_amount(size['memory'])}byte of memory."
+            )
         yield from _ensemble(story)
     if story.look is not None:
         yield from _look(story.look)
+
+
+def _amount(value: float) -> str:
+    """A number with the letter for its thousands, to put before a unit."""
+    for letter in ("", "k", "M", "G"):
+        if value < 1000:
+            return f"{value:.3g} {letter}"
+        value /= 1000
+    return f"{value:.3g} T"
 
 
 def _ensemble(story: Story) -> Iterable[Block]:

@@ -25,13 +25,13 @@ from tunebook.sealed import CARD, read_card, read_file, write_sealed
 from tunebook.space import Config
 from tunebook.training.evaluate import channels_last, predict
 from tunebook.training.losses import flat
-from tunebook.training.models import BUILDERS, Inputs, LearnedTensor, learned
+from tunebook.training.models import BUILDERS, Inputs, LearnedTensor, built, learned
 from tunebook.training.tensor_file import pack, unpack
 
 FORMAT = 2
 WEIGHTS = "model.safetensors"
 Array = NDArray[Any]
-Build = Callable[[Config], nn.Module]
+Build = Callable[..., nn.Module]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class SavedModel:
         return learned(self.network)
 
     def _outputs(self, inputs: ArrayLike) -> Tensor:
-        return predict(self.network, torch.from_numpy(self.card.preprocessor.apply(np.asarray(inputs))))
+        return predict(self.network, torch.from_numpy(np.array(self.card.preprocessor.apply(np.asarray(inputs)))))
 
 
 def save_model(folder: Path, card: Card, weights: Mapping[str, Tensor]) -> Path:
@@ -131,7 +131,7 @@ def save_model(folder: Path, card: Card, weights: Mapping[str, Tensor]) -> Path:
 
 
 def load_model(folder: Path | str, build: Build | None = None) -> SavedModel:
-    """The model in a folder. ``build`` (configuration -> module) is needed for a model that is not one of tunebook's.
+    """The model in a folder. ``build`` is needed for a model that is not one of tunebook's: see ``models.built``.
 
     Raises CheckpointError for a folder that is missing something, was damaged or edited, or does not fit ``build``.
     """
@@ -150,12 +150,16 @@ def load_model(folder: Path | str, build: Build | None = None) -> SavedModel:
         raise CheckpointError(
             "the model is not one that tunebook builds",
             where=str(folder),
-            got=repr(card.builder),
-            expected=nearest(card.builder, BUILDERS),
-            fix="load_model(folder, build=your_function)",
+            got=f"one that {made} built" if (made := card.about.get("build")) else repr(card.builder),
+            expected="the function that built it" if made else nearest(card.builder, BUILDERS),
+            fix=f"load_model(folder, build={str(made).partition(':')[2] or 'your_function'})",
         )
     with torch.random.fork_rng([]):
-        network = build(card.config) if build else BUILDERS[card.builder](card.config, card.inputs, card.outputs)
+        network = (
+            built(build, card.config, card.shape, card.outputs)
+            if build
+            else BUILDERS[card.builder](card.config, card.inputs, card.outputs)
+        )
     parts, _ = unpack(data, str(folder / WEIGHTS))
     try:
         network.load_state_dict(parts.get("weights", {}))

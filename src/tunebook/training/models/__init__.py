@@ -16,6 +16,8 @@ from tunebook.training.models.inputs import Inputs as Inputs
 from tunebook.training.models.inputs import Shape as Shape
 from tunebook.training.models.layers import ACTIVATIONS as ACTIVATIONS
 from tunebook.training.models.mlp import mlp as mlp
+from tunebook.training.models.own import built as built
+from tunebook.training.models.own import place_of as place_of
 from tunebook.training.models.rnn import rnn as rnn
 from tunebook.training.models.transformer import transformer as transformer
 
