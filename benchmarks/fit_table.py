@@ -1,6 +1,6 @@
 """One method on one split of one table, in a process of its own and under a clock; used by benchmarks/tables.py.
 
-    PYTHON benchmarks/fit_table.py METHOD data.npz SECONDS OUT.json [FOLDER]
+    PYTHON benchmarks/fit_table.py METHOD data.npz SECONDS OUT.json [FOLDER [CORES]]
 
 ``data.npz`` holds x_train, y_train, x_test, y_test and task. OUT.json gets the test score, the wall time (imports
 and all), the size of the model on disk and the time of predicting 1,000 rows. Nothing but the method's own
@@ -32,8 +32,14 @@ def left(seconds: float) -> float:
     return max(1.0, seconds - (time.monotonic() - BEGAN))
 
 
-def main(method: str, data: str, seconds: str, out: str, folder: str = "") -> None:
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def main(method: str, data: str, seconds: str, out: str, folder: str = "", most: str = "") -> None:
     warnings.simplefilter("ignore")
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(most) if most else None])
     with np.load(data, allow_pickle=False) as told:
         x, y, a, b = (told[k] for k in ("x_train", "y_train", "x_test", "y_test"))
         task = str(told["task"])
@@ -110,14 +116,27 @@ def halving(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
     space = {"learning_rate": loguniform(0.01, 0.5), "max_leaf_nodes": randint(4, 256),
              "min_samples_leaf": randint(2, 200), "l2_regularization": loguniform(1e-6, 1e3),
              "max_features": uniform(0.3, 0.7), "max_iter": randint(20, 400)}  # fmt: skip
-    began = time.monotonic()
-    kind(random_state=SEED, max_iter=200).fit(x, y)
-    one = max(0.05, time.monotonic() - began)
-    candidates = int(max(9, min(2000, seconds * (os.cpu_count() or 1) / (one * 5 * 0.5))))
+    least = min(len(x), max(50, len(x) // 27))
+    order = np.random.default_rng(SEED).permutation(len(x))
+    small, whole = (_seconds_of(kind(random_state=SEED, max_iter=200), x[order[:n]], y[order[:n]])
+                    for n in (least, len(x)))  # fmt: skip
+    rungs = [min(1.0, 3**i * least / len(x)) for i in range(4) if i == 0 or 3 ** (i - 1) * least < len(x)]
+    each = sum(5 * (small + (whole - small) * r) / 3**i for i, r in enumerate(rungs))  # for a candidate, on average
+    candidates = int(max(9, min(2000, 0.7 * left(seconds) * cores() / each)))
     search = HalvingRandomSearchCV(kind(random_state=SEED), space, n_candidates=candidates, factor=3, cv=5, n_jobs=-1,
-                                   random_state=SEED, min_resources=max(50, len(x) // 27))  # fmt: skip
+                                   random_state=SEED, min_resources=least)  # fmt: skip
     search.fit(x, y)
     return outputs_of(search, task), size_of(search.best_estimator_)
+
+
+def _seconds_of(model: Any, x: Any, y: Any) -> float:
+    """Seconds of a fit on one core, with what a search adds to each."""
+    from threadpoolctl import threadpool_limits
+
+    began = time.monotonic()
+    with threadpool_limits(1):
+        model.fit(x, y)
+    return 0.02 + time.monotonic() - began
 
 
 def optuna_xgboost(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
@@ -144,7 +163,7 @@ def optuna_xgboost(x: Any, y: Any, task: str, seconds: float, place: Path) -> An
         }
         losses: list[float] = []
         for i, (train, valid) in enumerate(folds):
-            model = kind(**told, random_state=SEED, n_jobs=os.cpu_count()).fit(x[train], y[train])
+            model = kind(**told, random_state=SEED, n_jobs=cores()).fit(x[train], y[train])
             p = outputs_of(model, task)(x[valid])
             losses.append(scores(task, y[valid], p)["loss"])
             trial.report(float(np.mean(losses)), i)
@@ -154,7 +173,7 @@ def optuna_xgboost(x: Any, y: Any, task: str, seconds: float, place: Path) -> An
 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=SEED), pruner=optuna.pruners.MedianPruner())
     study.optimize(objective, timeout=0.9 * left(seconds))
-    model = kind(**study.best_params, random_state=SEED, n_jobs=os.cpu_count()).fit(x, y)
+    model = kind(**study.best_params, random_state=SEED, n_jobs=cores()).fit(x, y)
     return outputs_of(model, task), size_of(model)
 
 
@@ -164,7 +183,7 @@ def flaml(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
 
     model = AutoML()
     metric = "rmse" if task == "regression" else "accuracy"
-    model.fit(x, y, task=task, time_budget=left(seconds), metric=metric, seed=SEED, verbose=0, n_jobs=os.cpu_count())
+    model.fit(x, y, task=task, time_budget=left(seconds), metric=metric, seed=SEED, verbose=0, n_jobs=cores())
     return outputs_of(model, task), size_of(model)
 
 
@@ -180,7 +199,7 @@ def autogluon(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
         return pd.DataFrame(a, columns=[f"x{i}" for i in range(a.shape[1])])
 
     model = TabularPredictor("y", problem_type=kind, eval_metric=metric, path=str(place / "ag"), verbosity=0)
-    model.fit(frame(x).assign(y=y), time_limit=left(seconds), presets="best_quality", num_cpus=os.cpu_count(),
+    model.fit(frame(x).assign(y=y), time_limit=left(seconds), presets="best_quality", num_cpus=cores(),
               dynamic_stacking=False, ag_args_ensemble={"fold_fitting_strategy": "sequential_local"})  # fmt: skip
     size = sum(p.stat().st_size for p in (place / "ag").rglob("*") if p.is_file())
     told = model.predict if task == "regression" else model.predict_proba
@@ -192,9 +211,9 @@ def tunebook(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
     from tunebook.interop.sklearn import TunedClassifier, TunedRegressor
 
     kind = TunedRegressor if task == "regression" else TunedClassifier
-    model = kind(time_limit=left(seconds), random_state=SEED, folder=place).fit(x, y)
+    model = kind(time_limit=left(seconds), random_state=SEED, workers=cores(), folder=place).fit(x, y)
     saved = [card.parent for card in place.rglob("model.json") if not card.parent.name.startswith("member-")]
-    size = sum(p.stat().st_size for p in max(saved, key=os.path.getmtime).rglob("*"))
+    size = sum(p.stat().st_size for p in max(saved, key=os.path.getmtime).rglob("*") if p.is_file())
     return outputs_of(model, task), size
 
 

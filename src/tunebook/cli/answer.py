@@ -44,6 +44,7 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
         kept = "default" if story.base.config == story.base.baseline else "best observed"
         told |= {"source": "confirmed" if story.base.adopted else kept, "config": dict(story.base.config)}
         told["confirmed"] = _confirmed(story)
+        told["repeats"] = f"{story.unit}s"
         told |= outputs_of(story)
     elif not goal.also and (surest := record.recommended) is not None:
         told |= {"source": "recommended", "config": dict(surest.config), "recommended": _recommended(surest)}
@@ -71,15 +72,15 @@ def _confirmed(story: Story) -> dict[str, Any] | None:
     difference = {"value": figures["difference"], "low": figures["low"], "high": figures["high"]}
     return {
         "separable": story.base.adopted,
-        "default": _summary(told["baseline"]),
-        "finalist": _summary(told["winner"]),
+        "default": _summary(told["baseline"], story.unit),
+        "finalist": _summary(told["winner"], story.unit),
         "difference": difference,
     }
 
 
-def _summary(values: Sequence[float]) -> dict[str, Any]:
+def _summary(values: Sequence[float], unit: str) -> dict[str, Any]:
     mean, low, high = mean_interval(values)
-    return {"mean": mean, "low": low, "high": high, "seeds": len(values)}
+    return {"mean": mean, "low": low, "high": high, f"{unit}s": len(values)}
 
 
 def _in_a_sentence(told: dict[str, Any], metric: str) -> str:
@@ -116,6 +117,7 @@ def in_words(told: dict[str, Any]) -> str:
 
 def _says(told: dict[str, Any]) -> list[str]:
     metric, observed, confirmed = clean(told["metric"]), told["observed"], told["confirmed"]
+    unit = told.get("repeats", "seeds")
     seen = f"The best single value was {metric} {cell(observed['value'])} (trial {observed['trial']})"
     if told["asked"] or not told["finished"]:
         why = "on fresh seeds" if told["asked"] else "yet: the study is not finished"
@@ -123,18 +125,21 @@ def _says(told: dict[str, Any]) -> list[str]:
         return [f"Not confirmed {why}. {_in_a_sentence(told, metric)}{seen}"]
     if confirmed is None:
         kept = "the default stays" if told["source"] == "default" else "use it with care"
-        return [f"Nothing was confirmed on fresh seeds, so {kept}. {seen}."]
+        return [f"Nothing was confirmed on fresh {unit}, so {kept}. {seen}."]
     default, finalist, gain = confirmed["default"], confirmed["finalist"], confirmed["difference"]
     lines = [
-        f"default: {metric} {_mean(default)}",
-        f"finalist: {metric} {_mean(finalist)}",
+        f"default: {metric} {_mean(default, unit)}",
+        f"finalist: {metric} {_mean(finalist, unit)}",
         f"difference {gain['value']:+.4g} (interval {gain['low']:+.4g} to {gain['high']:+.4g})",
     ]
     if confirmed["separable"]:
-        return ["Confirmed on seeds that the search never saw: separably better than the default.", *lines, f"{seen}."]
+        sure = f"Confirmed on {unit} that the search never saw: separably better than the default."
+        return [sure, *lines, f"{seen}."]
+    if told["source"] != "default":
+        return ["Not separably better than the default, but better on average, so it is used.", *lines, f"{seen}."]
     return ["No finalist is separably better than the default, so the default stays.", *lines, f"{seen}."]
 
 
-def _mean(told: dict[str, Any]) -> str:
-    seeds = many(told["seeds"], "seed")
-    return f"{told['mean']:.5g} over {seeds} (95 % interval {told['low']:.5g} to {told['high']:.5g})"
+def _mean(told: dict[str, Any], unit: str) -> str:
+    over = many(told[unit], unit.removesuffix("s"))
+    return f"{told['mean']:.5g} over {over} (95 % interval {told['low']:.5g} to {told['high']:.5g})"

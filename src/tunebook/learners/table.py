@@ -266,17 +266,17 @@ class TableObjective:
 def next_fold(taken: Sequence[float], fractions: Sequence[float] = ()) -> float:
     """Seconds that the next fold will take, from those before it; 0 where nothing is known.
 
-    Folds are alike. Growing shares of the rows grow the time by a power of the rows, from the last two, and by at least
-    the rows: what small fits take is partly the same for all.
+    Folds are alike. Of growing shares of the rows the time grows by a power of the rows, from the last two; where there
+    is one only, by the power 0.7, as part of what a small fit takes is the same for all.
     """
     if not taken or not fractions:
         return max(taken[-2:], default=0.0)
     done = len(taken)
     rows = fractions[done] / fractions[done - 1]
-    power = 1.0
+    power = 0.7
     if done > 1 and min(taken[-2:]) > 0:
         power = math.log(taken[-1] / taken[-2]) / math.log(fractions[done - 1] / fractions[done - 2])
-    told: float = taken[-1] * rows ** min(max(power, 1.0), 2.0)
+    told: float = taken[-1] * rows ** min(max(power, 0.5), 2.0)
     return told
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunebook.analysis.compare import Comparison, compare
+from tunebook.errors import many
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, fit, tell_change
 from tunebook.space import Config
 from tunebook.trial import Context, Status, Trial, Trials, config_key
@@ -73,10 +74,11 @@ class Confirm(Stage):
         best = min(sound, key=lambda c: _ahead(base, told, c, results[config_key(c)]))
         result = results[config_key(best)]
         assert result is not None  # `best` is one of the sound ones
-        says = [_tell(base, c, results[config_key(c)], list(_by_seed(told, c, base).values())) for c in sound]
+        unit = _unit(base, told)
+        says = [_tell(base, c, results[config_key(c)], list(_by_seed(told, c, base).values()), unit) for c in sound]
         says.insert(
             0, f"Baseline: {base.goal.metric} {_mean(list(reference.values())):.4g} "
-            f"over {_many(base, list(reference.values()))}."
+            f"over {many(len(reference), unit)}."
         )
         wins = result.separable and base.goal.loss(result.difference) < 0
         ran = bool(trials.count(round.name))  # no time may be left for the runs that the budget would allow
@@ -88,7 +90,8 @@ class Confirm(Stage):
                         f"more {'draws' if base.folds else 'seeds'}.")
         else:
             says.append("No finalist is separably better than the baseline here.")
-        figures = {"baseline": list(reference.values()), "winner": list(_by_seed(told, best, base).values()),
+        winner = list(_by_seed(told, best, base).values())
+        figures = {"unit": unit, "baseline": list(reference.values()), "winner": winner,
                    "difference": result.difference, "low": result.low, "high": result.high}  # fmt: skip
         ahead = base.folds and base.goal.loss(result.difference) < 0 and base.confirmed is None
         if not wins and not more and ahead:
@@ -145,13 +148,13 @@ def _by_seed(trials: Sequence[Trial], config: Config, base: Base) -> dict[tuple[
     return {(t.context.seed, 0): t.value(base.goal) for t in mine}
 
 
-def _compared(base: Base, mine: _Values, reference: _Values, many: int) -> Comparison | None:
+def _compared(base: Base, mine: _Values, reference: _Values, rivals: int) -> Comparison | None:
     """The difference from the baseline, at a level that allows for several finalists and several looks.
 
     By Welch's test over seeds, which is not paired: a seed moves two architectures in unrelated ways, so that pairing
     would only cost degrees of freedom. Over folds, which are hard or easy for all, by the corrected paired test.
     """
-    level = 1 - (1 - LEVEL) / max(1, many)
+    level = 1 - (1 - LEVEL) / max(1, rivals)
     if base.folds:
         both = sorted(mine.keys() & reference.keys())
         a, b = [mine[k] for k in both], [reference[k] for k in both]
@@ -169,18 +172,22 @@ def _ahead(base: Base, told: Sequence[Trial], config: Config, result: Comparison
     return base.goal.loss(_mean(list(_by_seed(told, config, base).values())))
 
 
-def _many(base: Base, values: Sequence[float]) -> str:
-    return f"{len(values)} {'folds' if base.folds else 'seeds'}"
+def _unit(base: Base, trials: Sequence[Trial]) -> str:
+    """What a value is of: a seed, a fold, or a part of the rows that a large table's models are validated on."""
+    if not base.folds:
+        return "seed"
+    parts = any(name.startswith("part") for t in trials if t.curve for name in t.curve[-1].metrics)
+    return "part" if parts else "fold"
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _tell(base: Base, config: Config, result: Comparison | None, values: Sequence[float]) -> str:
+def _tell(base: Base, config: Config, result: Comparison | None, values: Sequence[float], unit: str) -> str:
     if result is None:
         return f"{tell_change(config, base.baseline)}: too few repeats."
     return (
-        f"{tell_change(config, base.baseline)}: {base.goal.metric} {_mean(values):.4g} over {_many(base, values)}, "
+        f"{tell_change(config, base.baseline)}: {base.goal.metric} {_mean(values):.4g} over {many(len(values), unit)}, "
         f"{result.difference:+.4g} against the baseline (interval {result.low:+.4g} to {result.high:+.4g})."
     )

@@ -112,6 +112,13 @@ class Story:
         return {k: list(told[-1][k]) for k in ("baseline", "winner")} if told else None
 
 
+    @property
+    def unit(self) -> str:
+        """What values of the confirmation are of: a seed, a fold, or a part of the rows that are validated on."""
+        told = [c.conclusion.figures.get("unit", "seed") for c in self.chapters if c.stage == "confirm"]
+        return str(told[-1]) if told else "fold" if self.base.folds else "seed"
+
+
 def study_report(story: Story) -> Report:
     """The whole report: summary, decisions, figures, the configuration, and how to do it again."""
     parts = (_summary, _final, _front, _decisions, _failures, _figures, _record)
@@ -160,13 +167,16 @@ def _verdict(story: Story) -> str:
     if stop:
         return f"The playbook stopped: {stop}."
     if told is None:
-        return "The budget did not suffice to confirm a winner on fresh seeds; treat the best value as a hope."
-    gain = _mean(told["winner"]) - _mean(told["baseline"])
+        return f"The budget did not suffice to confirm a winner on fresh {story.unit}s; treat the best value as a hope."
+    gain, over = _mean(told["winner"]) - _mean(told["baseline"]), many(len(told["winner"]), story.unit)
     if story.base.adopted:
         return (
             f"The tuned configuration beats the default by {abs(gain):.4g} {story.goal.metric} "
-            f"on {len(told['winner'])} seeds that the search never saw; the difference is separable from noise."
+            f"on {over} that the search never saw; the difference is separable from noise."
         )
+    if story.base.config != story.base.baseline:
+        return (f"No configuration is separably better than the default; one is {abs(gain):.4g} {story.goal.metric} "
+                f"better on average of {over} and is used.")  # fmt: skip
     return "No configuration was found that is separably better than the default, so the default stays."
 
 
@@ -407,8 +417,8 @@ def _history(story: Story) -> Scatter:
     line = _steps(told.numbers, told.best.tolist())
     marks = [Mark("x", c.trials[0].number - 0.5, c.round.name) for c in story.chapters if c.trials]
     return Scatter("History", Axis("trial"), Axis(story.goal.metric), tuple(points), (line,), tuple(marks),
-                   note=_notes("The best of many noisy values flatters; the confirmed values are those on fresh seeds.",
-                               note_of(len(shown), len(there))),
+                   note=_notes("The best of many noisy values flatters; the confirmed values are those on fresh "
+                               f"{story.unit}s.", note_of(len(shown), len(there))),
                    empty=_empty(len(values)))  # fmt: skip
 
 
@@ -422,6 +432,13 @@ def _notes(*said: str) -> str:
     return " ".join(filter(None, said))
 
 
+_RINGS = {
+    "seed": "Each ring is a training with a seed that the search never used.",
+    "fold": "Each ring is a fold that the search never used.",
+    "part": "Each ring is a part of the rows of a fold that the search never used.",
+}
+
+
 def _confirmed(story: Story) -> Scatter:
     told = story.confirmation or {}
     names = {"baseline": "default", "winner": "tuned"}
@@ -429,12 +446,12 @@ def _confirmed(story: Story) -> Scatter:
     y = [v for values in told.values() for v in values]
     means = [mean_interval(values)[0] for values in told.values()]
     points = (
-        Points("a fresh seed", x, y, marker="ring", tone="info"),
+        Points(f"a fresh {story.unit}", x, y, marker="ring", tone="info"),
         Points("mean", [names[n] for n in told], means, marker="star", tone="good"),
     )
-    return Scatter("Confirmation on fresh seeds", Axis("", "category", categories=list(names.values())),
+    return Scatter(f"Confirmation on fresh {story.unit}s", Axis("", "category", categories=list(names.values())),
                    Axis(story.goal.metric), points, empty="" if told else "No budget was left to confirm a winner.",
-                   note="Each ring is a training with a seed that the search never used.")  # fmt: skip
+                   note=_RINGS[story.unit])  # fmt: skip
 
 
 def _learning(story: Story) -> Lines:

@@ -35,7 +35,7 @@ from tunebook.trial import Context, Goal
 
 CARD = "model-card.md"
 TRIALS = 10_000
-RUN_PART = 0.12  # of a time limit that one cross-validation may take, as far as its first folds tell
+RUN_PART = 0.15  # of a time limit that one cross-validation may take, as far as its first folds tell
 KILL_PART = 0.2  # after which a run is stopped whatever it does
 LEAST_AFTER, MOST_AFTER = 0.06, 0.2  # of a time limit: for the last trainings; of tables of few cells, and of many
 MANY_CELLS = 1e6
