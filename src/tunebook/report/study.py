@@ -44,6 +44,7 @@ from tunebook.report.base import (
     text,
 )
 from tunebook.report.foreseen import fans
+from tunebook.report.lengths import lengths
 from tunebook.report.sample import note_of, some
 from tunebook.space import Choice, Float, Int, Parameter, Space, Value
 from tunebook.trial import Goal, Status, Trial, Trials, front
@@ -391,6 +392,8 @@ def _figures(story: Story) -> Iterable[Block]:
     yield _history(story)
     yield _confirmed(story)
     yield _learning(story)
+    if story.base.steps > 1:
+        yield lengths(story.search, story.goal, story.base.steps)
     yield _importance(story)
     yield Heading("Hyperparameter by hyperparameter", 2)
     yield Grid(tuple(_slice(story, name) for name in story.space.names))
