@@ -30,7 +30,20 @@ from tunebook.playbook import Base, Chapter, Round
 from tunebook.playbook.budget import smallest
 from tunebook.playbook.keep import expendable
 from tunebook.progress import Progress, say_at_once, stopping
-from tunebook.record import BOOK, CAPACITY, JOB, PLAN, RESOLVED, RESULT, RUNS, TEST, Record, resume_command, store_of
+from tunebook.record import (
+    AUGMENTED,
+    BOOK,
+    CAPACITY,
+    JOB,
+    PLAN,
+    RESOLVED,
+    RESULT,
+    RUNS,
+    TEST,
+    Record,
+    resume_command,
+    store_of,
+)
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import Story, TestLook, study_report
 from tunebook.samplers import sampler_named
@@ -130,6 +143,7 @@ def tune_model(
         trained = model_of(study.folder, told)
         if trained is not None:
             _note_capacity(study, trained)
+            _note_augmented(study, objective, told[-1].conclusion.base.config)
         if trained is not None and learner.supervised and look_of(study.trials.notes.get(TEST), trained) is None:
             lock = LockedTest(dataset, parts, study.look, len(study.trials.looks))
             look_at_test(study, lock, trained, goal.metric, learner.load_model)
@@ -141,6 +155,14 @@ def _note_capacity(study: Study, trained: Path) -> None:
     told = read_card(trained).get("about", {}).get("capacity")
     if told and study.trials.notes.get(CAPACITY) != told:
         study.note(CAPACITY, told)
+
+
+def _note_augmented(study: Study, objective: Any, config: Config) -> None:
+    """Note what augmentation made of some examples, where the final configuration augments: what a report shows."""
+    show = getattr(objective, "augmented", None)  # networks have it
+    told = show(config) if show is not None else None
+    if (study.trials.notes.get(AUGMENTED) or None) != told:
+        study.note(AUGMENTED, told or {})
 
 
 def look_at_test(

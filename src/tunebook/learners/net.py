@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ from tunebook.learners.base import MODEL, Learner
 from tunebook.learners.ready import Ready, ready
 from tunebook.objective import EarlyStop, Run
 from tunebook.space import Config
-from tunebook.training import Card, Checkpoints, Task, save_model, train
+from tunebook.training import Card, Checkpoints, Task, augment, save_model, train, transfer
 from tunebook.training.loop import identity_of
 from tunebook.training.losses import classification_loss, regression_loss
 from tunebook.training.models import Capacity, Shape, capacity
@@ -31,6 +31,7 @@ TRAINING = (
     "schedule", "warmup", "floor", "drops", "gamma",
     "loss", "label_smoothing", "focal_gamma", "huber_delta",
     "batch_size", "clip_norm",
+    *augment.NAMES, *transfer.NAMES,
 )  # fmt: skip
 
 
@@ -93,7 +94,7 @@ class NetObjective:
         """The training task of a context."""
         data = self.ready(context)
         return Task(
-            build=lambda config: self.learner.build(config, data.inputs, data.outputs),
+            build=lambda config: transfer.started(self.learner.build(config, data.inputs, data.outputs), config),
             loss=classification_loss if data.classes else regression_loss,
             train=data.train,
             valid=data.valid,
@@ -102,7 +103,13 @@ class NetObjective:
             epochs=self.epochs,
             patience=self.patience,
             fingerprint=data.fingerprint,
+            augment=partial(augment.augmentation, kind=data.preprocessor.kind),
         )
+
+    def augmented(self, config: Config) -> dict[str, Any] | None:
+        """What the configuration makes of three examples of the training part, as plain JSON; None if nothing."""
+        data = self.ready(Context())
+        return augment.previewed(config, data.preprocessor.kind, data.train.x[:3])
 
     def capacity(self, config: Config, context: Context) -> Capacity:
         """Size of the network of a configuration, and the memory of one of its training steps."""

@@ -15,6 +15,7 @@ from tunebook.analysis.importance import importance, needed
 from tunebook.diagnose.base import Finding, Severity
 from tunebook.errors import many, times
 from tunebook.playbook.base import Base, Chapter, tell_config
+from tunebook.report.augmented import augmented
 from tunebook.report.base import (
     Axis,
     Bar,
@@ -233,6 +234,8 @@ def _final(story: Story) -> Iterable[Block]:
                 f"step of its training {_amount(size['memory'])}byte of memory."
             )
         yield from _ensemble(story)
+        if made := story.trials.notes.get("augmented"):
+            yield from augmented(made)
     if story.look is not None:
         yield from _look(story.look)
 

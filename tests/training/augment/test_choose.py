@@ -18,7 +18,7 @@ from tunebook.errors import DataError, SettingError
 from tunebook.objective import Run
 from tunebook.space import Config
 from tunebook.training import Part, Task, classification, train
-from tunebook.training.augment import NAMES, augmentation, preview
+from tunebook.training.augment import NAMES, augmentation
 from tunebook.training.augment.choose import MOST
 from tunebook.training.models import cnn, mlp
 from tunebook.trial import Context, Goal
@@ -129,15 +129,6 @@ def test_what_cannot_be_is_refused(config: Config, kind: str, where: str) -> Non
 def test_token_ids_are_refused() -> None:
     with pytest.raises(DataError, match="token ids"):
         made({"noise": 0.1}, "sequence")(torch.ones(2, 5, dtype=torch.int64), seeded())
-
-
-@pytest.mark.parametrize("kind", STRENGTHS)
-def test_preview_shows_each_example_and_what_becomes_of_it(kind: str) -> None:
-    x, augment = batch(kind)[:3], made(STRENGTHS[kind], kind)
-    shown = preview(augment, x, samples=4, seed=2)
-    assert shown.shape == (3, 5, *x.shape[1:])
-    assert torch.equal(shown[:, 0], x) and torch.equal(shown, preview(augment, x, samples=4, seed=2))
-    assert len({tuple(sample.flatten().tolist()) for sample in shown[0]}) == 5
 
 
 def digits(seed: int) -> tuple[Part, Part]:

@@ -9,4 +9,5 @@ from tunebook.training.augment.choose import ImageAugment as ImageAugment
 from tunebook.training.augment.choose import SequenceAugment as SequenceAugment
 from tunebook.training.augment.choose import TableAugment as TableAugment
 from tunebook.training.augment.choose import augmentation as augmentation
-from tunebook.training.augment.choose import preview as preview
+from tunebook.training.augment.preview import preview as preview
+from tunebook.training.augment.preview import previewed as previewed

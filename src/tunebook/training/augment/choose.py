@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from tunebook.data.dataset import Kind
@@ -121,9 +120,3 @@ def augmentation(config: Config, kind: Kind) -> Augment | None:
         told["fill"] = word(config, "fill", "background", images.FILLS)
     made: Augment = MADE[kind](**told)
     return made
-
-
-def preview(augment: Augment, x: Tensor, samples: int = 4, seed: int = 0) -> Tensor:
-    """What an augmentation does to examples (n, ...): (n, 1 + samples, ...), each after its original."""
-    generator = torch.Generator(x.device).manual_seed(seed)
-    return torch.stack([x, *(augment(x, generator) for _ in range(samples))], 1)
