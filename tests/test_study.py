@@ -126,6 +126,16 @@ def test_an_exhausted_space_ends_the_round(tmp_path):
     assert trials.closed["search"].reason == "space"
 
 
+def test_what_runs_when_time_is_up_may_end_until_the_last_second(tmp_path):
+    for last, whole in ((None, False), (100.0, True), (21.0, False)):
+        with Study(MemoryStore(), tmp_path, SimulatedExecutor(branin, 2)) as study:
+            trials = study.run(search(), 100, seconds=20.0, last=last)
+        assert trials.closed["search"].reason == "time"
+        assert all(t.started < 20.5 + min(x.started for x in trials.values()) for t in trials.values())
+        assert all(t.status is Status.COMPLETED for t in trials.values()) is whole
+        assert not trials.with_status(Status.RUNNING)
+
+
 def test_time_ends_a_study_and_counts_over_sessions(tmp_path):
     store = MemoryStore()
     with Study(store, tmp_path, SimulatedExecutor(branin)) as study:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from tunebook.cli.main import call
-from tunebook.data import open_dataset
+from tunebook.data import from_arrays, open_dataset, save_arrays
 from tunebook.errors import DataError, SettingError
 from tunebook.learners import load_model
 from tunebook.metrics import METRICS
 from tunebook.record import read_record
 from tunebook.sealed import read_card
-from tunebook.tables import judge_record, tune_table
+from tunebook.tables import judge_record, table_of, tune_table
 from tunebook.trial import Goal
 
 
@@ -73,6 +73,40 @@ def test_the_ensemble_is_of_trials_that_were_paid_for(tuned: Path) -> None:
     for n in note["members"]:
         assert record.trials[n].context.final
         assert any(t.key == record.trials[n].key for t in record.trials.values() if not t.context.final)
+
+
+def test_probabilities_are_calibrated_for_a_metric_of_probabilities_only_where_that_helps(tuned: Path) -> None:
+    decision = read_record(tuned / "study").trials.notes["decision"]
+    assert decision["threshold"] == 0.5  # of three classes there is none
+    model = next(p for p in (tuned / "study" / "trials").glob("*/model") if read_card(p).get("kind") == "ensemble")
+    assert (load_model(model).card.calibrator is None) is (decision["calibrated"] is None)
+    assert (decision["gain"] > 0) is (decision["calibrated"] is not None)
+
+
+def test_a_threshold_and_outer_folds_for_two_imbalanced_classes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 4))
+    y = np.where(x[:, 0] + rng.normal(size=400) > 1.9, "rare", "common")
+    path = save_arrays(from_arrays(x, y, kind="table"), tmp_path / "data.npz")
+    goal = Goal("f1", "maximize")  # type: ignore[arg-type]
+    result = tune_table(f"npz:{path}", goal, families=["logistic"], trials=8, workers=0, nested=2, calibrate=True,
+                        folder=tmp_path / "s", quiet=True)  # fmt: skip
+    notes = read_record(result.folder).trials.notes
+    assert result.model is not None
+    model = load_model(result.model)
+    assert model.card.threshold == notes["decision"]["threshold"] != 0.5
+    assert result.test is not None
+    table = table_of(f"npz:{path}", 0, 0.2)
+    inputs, truth = table.dataset.inputs[table.parts.test], table.dataset.targets[table.parts.test]
+    codes = (model.predict_proba(inputs)[:, 1] >= model.card.threshold).astype(int)
+    assert result.test.metrics["f1"][0] == pytest.approx(METRICS["f1"](truth, codes))
+    assert len(notes["nested"]["scores"]) == 2
+    assert notes["nested"]["low"] < notes["nested"]["mean"] < notes["nested"]["high"]
+    card = (result.folder / "model-card.md").read_text()
+    for words in ("'rare' is predicted from", "by nested cross-validation", "| the share of 'rare' |", "ms for 1,000"):
+        assert words in card, words
+    with pytest.raises(SettingError, match="outer folds"):
+        tune_table(f"npz:{path}", goal, nested=1, folder=tmp_path / "t", quiet=True)
 
 
 def test_the_report_tells_of_the_ensemble(tuned: Path) -> None:

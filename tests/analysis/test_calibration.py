@@ -3,13 +3,22 @@
 import numpy as np
 import pytest
 from sklearn import metrics as theirs
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tunebook.analysis.calibration import best_threshold, calibration
+from tunebook.analysis.calibration import (
+    Calibrator,
+    best_threshold,
+    calibration,
+    calibrator,
+    isotonic_fit,
+    safe_threshold,
+    sigmoid_fit,
+)
 from tunebook.data import open_dataset
 from tunebook.errors import DataError
 from tunebook.metrics import METRICS
@@ -61,3 +70,62 @@ def test_average_precision_and_matthews_are_what_scikit_learn_says() -> None:
     assert METRICS["matthews"](np.array([0, 1, 1]), np.array([1, 1, 1])) == 0.0
     with pytest.raises(DataError, match="none of class 1"):
         METRICS["average_precision"](np.zeros(5, dtype=int), np.full((5, 2), 0.5))
+
+
+def made_up(n: int, too_sure: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    """Labels, the probabilities that they were drawn with, and those with log-odds that are too large."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(0.3, 1.5, n)
+    truth = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(np.int64)
+    told = [1 / (1 + np.exp(-odds * k)) for k in (1.0, too_sure)]
+    return truth, *(np.stack([1 - p, p], axis=1) for p in told)  # type: ignore[return-value]
+
+
+def test_a_sigmoid_undoes_what_was_done_to_the_odds() -> None:
+    truth, right, sure = made_up(4_000, 3.0)
+    found = sigmoid_fit(truth, sure)
+    assert found.slope == pytest.approx(1 / 3, rel=0.1)
+    assert found.apply(sure) == pytest.approx(right, abs=0.05)
+    assert found.apply(sure).sum(axis=1) == pytest.approx(1.0)
+
+
+def test_isotonic_is_scikit_learns_up_to_its_steps() -> None:
+    truth, _, sure = made_up(3_000, 3.0)
+    theirs_ = IsotonicRegression(out_of_bounds="clip").fit(sure[:, 1], truth).predict(sure[:, 1])
+    mine = isotonic_fit(truth, sure)
+    assert list(mine.x) == sorted(mine.x)
+    assert list(mine.y) == sorted(mine.y)
+    assert np.abs(mine.apply(sure)[:, 1] - theirs_).mean() < 0.02
+
+
+def test_probabilities_are_calibrated_where_that_gains_on_other_rows() -> None:
+    truth, _, sure = made_up(2_000, 3.0)
+    told, gain = calibrator(truth, sure)
+    assert told is not None
+    assert gain > 0.1
+    log_loss = METRICS["log_loss"]
+    assert log_loss(truth, told.apply(sure)) < log_loss(truth, sure) - 0.1
+    assert Calibrator.from_json({"kind": told.kind, "slope": told.slope, "shift": told.shift, "x": list(told.x),
+                                 "y": list(told.y)}) == told  # fmt: skip
+    helped = [calibrator(*made_up(300, 1.0, seed)[:2])[1] for seed in range(10)]
+    assert max(helped) < 0.03  # there is nothing to gain
+
+
+def test_three_classes_share_a_temperature() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(3_000, 3))
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    truth = np.array([rng.choice(3, p=row) for row in p])
+    sharp = p**4 / (p**4).sum(axis=1, keepdims=True)
+    assert sigmoid_fit(truth, sharp).slope == pytest.approx(0.25, rel=0.1)
+    assert sigmoid_fit(truth, sharp).apply(sharp) == pytest.approx(p, abs=0.05)
+
+
+def test_a_threshold_moves_only_where_it_gains_on_other_rows() -> None:
+    truth, right, _ = made_up(2_000, 1.0)
+    rare = np.stack([1 - right[:, 1] * 0.3, right[:, 1] * 0.3], axis=1)  # the second class is told too seldom
+    assert safe_threshold(truth, rare, METRICS["balanced_accuracy"]) < 0.3
+    noise = np.random.default_rng(1).random(60)
+    still = [safe_threshold(np.random.default_rng(s).integers(0, 2, 60), np.stack([1 - noise, noise], axis=1),
+                            METRICS["balanced_accuracy"]) for s in range(10)]  # fmt: skip
+    assert still.count(0.5) >= 3

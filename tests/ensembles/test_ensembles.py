@@ -14,8 +14,10 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from tunebook.data import open_dataset
 from tunebook.ensembles import (
+    Draws,
     Predictions,
     average,
+    bagged,
     best,
     compared,
     corrected,
@@ -48,6 +50,20 @@ def diabetes() -> Predictions:
     models = [LinearRegression(), make_pipeline(StandardScaler(), KNeighborsRegressor(15)),
               *(DecisionTreeRegressor(max_depth=d, random_state=0) for d in (2, 4, 8))]  # fmt: skip
     return Predictions(np.stack([cross_val_predict(m, data.inputs, data.targets, cv=5) for m in models]), data.targets)
+
+
+def test_a_bag_is_judged_beside_one_of_its_models() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=400)
+    noisy = np.stack([truth + rng.normal(size=400) for _ in range(6)])
+    told = bagged(Draws(noisy, truth), RMSE, 5)
+    assert told.value == pytest.approx(6**-0.5, rel=0.15)
+    assert told.difference == pytest.approx(6**-0.5 - 1, rel=0.15)
+    assert told.separable
+    assert told.models == 5
+    same = bagged(Draws(np.stack([noisy[0]] * 6), truth), RMSE, 5)
+    assert same.difference == pytest.approx(0.0, abs=1e-12)
+    assert not same.separable
 
 
 @pytest.mark.parametrize("method", [best, average, weighted, greedy])

@@ -15,11 +15,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tunebook.analysis.calibration import Calibrator
 from tunebook.data import Dataset, Folds, Split, from_arrays, open_dataset, save_arrays
 from tunebook.errors import CheckpointError, DataError, SettingError
 from tunebook.learners import EstimatorLearner, learner_named, load_model
+from tunebook.learners.auto import AutoLearner
 from tunebook.learners.fitted import Estimator
-from tunebook.learners.table import TableLearner, TableObjective, fit_quietly, read_fold
+from tunebook.learners.saved import decide
+from tunebook.learners.table import TableLearner, TableObjective, fit_quietly, next_fold, read_fold
 from tunebook.learners.view import View
 from tunebook.metrics import accuracy, chance_level, rmse
 from tunebook.objective import Run, play
@@ -127,6 +130,88 @@ def test_folds_that_were_measured_are_not_measured_again(tmp_path: Path) -> None
     assert [m.metrics for m in whole[:2]] == [m.metrics for m in first]
     assert (tmp_path / "fold-1.npz").stat().st_mtime_ns == stamps[0]
     assert (tmp_path / "fold-2.npz").stat().st_mtime_ns != stamps[1]
+
+
+@pytest.mark.parametrize(
+    ("taken", "fractions", "expected"),
+    [
+        ([], (), 0.0),
+        ([1.0, 3.0, 2.0], (), 3.0),  # the longer one of the last two
+        ([1.0, 2.0], (0.1, 0.2, 0.4), 4.0),  # as much again as the last doubling
+        ([1.0, 1.0], (0.1, 0.2, 0.8), 2.0),  # at least by the root of the rows
+        ([1.0, 9.0], (0.1, 0.2, 0.4), 36.0),  # at most by their square
+    ],
+)
+def test_the_next_fold_takes_what_those_before_it_say(
+    taken: list[float], fractions: tuple[float, ...], expected: float
+) -> None:
+    assert next_fold(taken, fractions) == pytest.approx(expected)
+
+
+def test_a_fold_that_there_is_no_time_for_is_not_begun(tmp_path: Path) -> None:
+    usual = table("logistic").objective("sklearn:wine", Split(), ACCURACY, 5, Folds(5))
+    for i, bound in enumerate(({"limit": 1e-9}, {"ends": 1.0})):
+        told, ended = played(replace(usual, **bound), run_of(tmp_path / str(i), {"C": 1.0}, 5))  # type: ignore[arg-type]
+        assert ended.status is Status.STOPPED
+        assert "longer than there is time for" in ended.note
+        assert [m.step for m in told] == [1]
+
+
+def test_large_tables_are_confirmed_on_parts_of_the_rows(tmp_path: Path) -> None:
+    folds = Folds(5, fractions=(0.3, 1.0))
+    objective = table("knn").objective("sklearn:diabetes", Split(), RMSE, 2, folds)
+    searched, _ = played(objective, run_of(tmp_path / "a", {"k": 5}, 2, "rmse"))
+    again, _ = played(objective, run_of(tmp_path / "b", {"k": 5}, 2, "rmse", Context(seed=1, fold=1)))
+    assert not any(name.startswith("part") for m in (*searched, again[0]) for name in m.metrics)
+    parts = [v for name, v in again[-1].metrics.items() if name.startswith("part")]
+    assert len(parts) == 5
+    assert np.sqrt(np.mean(np.square(parts))) == pytest.approx(again[-1].metrics["rmse"], rel=0.01)
+
+
+def test_a_model_of_a_bag_is_trained_without_its_fold(tmp_path: Path) -> None:
+    objective = table("logistic").objective("sklearn:wine", Split(), ACCURACY, 5, Folds(5))
+    rows = set()
+    for fold in (0, 1, 2):
+        context = Context(seed=1, fold=fold, final=True)
+        played(objective, run_of(tmp_path / str(fold), {"C": 1.0}, 5, "train_accuracy", context))
+        rows.add(load_model(tmp_path / str(fold) / "model").card.about["rows"])
+    development = len(objective.view(Context(final=True)).train)
+    assert max(rows) == development
+    assert min(rows) < 0.85 * development
+
+
+@pytest.mark.parametrize("data", ["sklearn:wine", "sklearn:diabetes", "sklearn:california"])
+def test_presets_have_a_place_in_the_space(data: str) -> None:
+    dataset = open_dataset(data) if data != "sklearn:california" else _many_rows()
+    learner = AutoLearner()
+    space = learner.space(dataset)
+    presets = learner.presets(dataset)
+    assert len({p["family"] for p in presets}) == len(learner.families(dataset))
+    for preset in presets:
+        whole = {**(space.adapt(preset) or {}), **preset}
+        assert space.contains(whole), preset
+    assert presets[0]["family"] == "xgboost"
+
+
+def _many_rows() -> Dataset:
+    rng = np.random.default_rng(0)
+    return from_arrays(rng.normal(size=(6_000, 3)), rng.normal(size=6_000))
+
+
+def test_what_was_decided_on_probabilities_is_kept_with_the_model(tmp_path: Path) -> None:
+    objective = table("logistic").objective("sklearn:breast_cancer", Split(), ACCURACY, 5, Folds(5))
+    played(objective, run_of(tmp_path, {"C": 1.0}, 5, "train_accuracy", Context(seed=1, final=True)))
+    x = open_dataset("sklearn:breast_cancer").inputs
+    before = load_model(tmp_path / "model").predict_proba(x)
+    decide(tmp_path / "model", 0.9, Calibrator("sigmoid", 0.5, 0.2))
+    model = load_model(tmp_path / "model")
+    after = model.predict_proba(x)
+    assert after == pytest.approx(Calibrator("sigmoid", 0.5, 0.2).apply(before), abs=1e-12)
+    assert (model.predict(x) == np.where(after[:, 1] >= 0.9, *model.card.classes[::-1])).all()
+    card = tmp_path / "model" / "model.json"
+    card.write_text(card.read_text().replace('"slope": 0.5', '"slope": 0.7'))
+    with pytest.raises(CheckpointError):
+        load_model(tmp_path / "model")
 
 
 def poisoned(path: Path, poison: bool) -> tuple[str, Dataset]:
