@@ -13,10 +13,10 @@ export OMP_NUM_THREADS ?= 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench docs soak needs clean
+.PHONY: help demo test lint types bench bench-mnist1d docs soak needs clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/installed ## tune a convolutional network on real images, from nothing to a confirmed model and a report
 	$(BIN)/python examples/digits_cnn.py
@@ -37,6 +37,9 @@ bench: .venv/benched ## tunebook's engine and search beside their peers, a short
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/search.py --suite own --only network_1,branches_1 --seeds 1 --trials 25 \
 	  --methods tunebook:auto,tunebook:gp,tunebook:tpe,random,optuna:tpe,optuna:gp,hyperopt,nevergrad,smac,ax,hebo
+
+bench-mnist1d: .venv/installed ## tune four families on mnist1d beside the accuracies that its paper reports
+	$(BIN)/python benchmarks/mnist1d_bench.py
 
 soak: .venv/installed needs ## the long tests
 	$(BIN)/python -m pytest -m soak --timeout 3600

@@ -53,7 +53,7 @@ def complaint(command: str) -> str:
     """What is wrong with a command that is checked and not run; empty when nothing is."""
     words = shlex.split(command, comments=True)
     if words[0] == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
         unknown = [w for w in words[1:] if "=" not in w and w not in targets]
         return f"no such make target: {', '.join(unknown)}" if unknown else ""
     if words[0] == "pip":

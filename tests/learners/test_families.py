@@ -168,3 +168,16 @@ def test_texts_of_a_table_bring_embeddings_into_the_space(tmp_path: Path) -> Non
 def test_a_table_is_not_for_them(name: str) -> None:
     with pytest.raises(DataError, match="'mlp'"):
         learner_named(name).space(dataset("table"))
+
+
+def test_augmentation_is_a_part_of_the_configuration(tmp_path: Path) -> None:
+    save_arrays(dataset("sequence"), tmp_path / "d.npz")
+    where = space("cnn", "sequence").updated({"shift": 0.2, "noise": 0.1})
+    data = f"npz:{tmp_path / 'd.npz'}"
+    augmented = curve("cnn", tmp_path / "a", where.default, [4], data)
+    assert augmented != curve("cnn", tmp_path / "b", space("cnn", "sequence").default, [4], data)
+    assert curve("cnn", tmp_path / "c", where.default, [2, 4], data) == augmented
+    # what is measured is the data as they are
+    assert curve("cnn", tmp_path / "d", {**where.default, "augment": 0.0}, [4], data) == curve(
+        "cnn", tmp_path / "e", space("cnn", "sequence").default, [4], data
+    )
