@@ -10,28 +10,32 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from tunebook.errors import CheckpointError, SettingError
 from tunebook.objective import EarlyStop, Run
 from tunebook.sealed import digest
+from tunebook.training.averaging import average_of
 from tunebook.training.checkpoint import Checkpoint, Checkpoints
 from tunebook.training.evaluate import channels_last, fast_layout, measure
-from tunebook.training.optimizers import clip, optimizer_of
-from tunebook.training.schedules import schedule_of
-from tunebook.training.settings import real, whole
-from tunebook.training.state import restored, shapes_of, stalled
+from tunebook.training.gradients import adjustments_of, gradients_of, mixing_of
+from tunebook.training.optimizers import optimizer_of, rates_of
+from tunebook.training.precision import check_scale, compiled
+from tunebook.training.schedules import reduction_of, schedule_of
+from tunebook.training.seeds import seeded
+from tunebook.training.settings import whole
+from tunebook.training.state import State, shapes_of, stalled
 from tunebook.training.task import Part, Task
 from tunebook.trial import Measurement
 
-PROBED = 10_000  # rows of the training part at most on which training metrics are measured
+FORMAT = 2  # of checkpoints
+PROBED = 1_000, 10_000  # rows on which training metrics are measured: as many as are validated on, within these bounds,
+# and in a final training, which has no others, the most
 
 
 def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None]:
@@ -40,21 +44,19 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
     Yields after each epoch the metrics of the validation part under their names and those of the training part as
     ``train_<name>``, both without dropout. Measurements that the checkpoint holds are yielded again first: whether the
     study has them already, the study knows. A trial that goes on from another one has that one's weights, optimizer and
-    curve up to there. Returns EarlyStop when the goal has not improved for ``task.patience``
-    epochs. Outputs that are not finite make all metrics NaN.
+    curve up to there. Returns EarlyStop when the goal has not improved for ``task.patience`` epochs. Outputs that are
+    not finite make all metrics NaN.
     """
     config, until = run.config, _target(task, run)
-    with seeded(run.seed, 0, task.device):
-        model = channels_last(task.build(config).to(task.device))
-    loss, optimizer, augment = task.loss(config), optimizer_of(config, model), task.augment(config)
-    batch_size, largest_norm = whole(config, "batch_size", task.batch_size, 1), real(config, "clip_norm", 0.0)
     fitted, judged, probe = _placed(task)
-    batches = math.ceil(len(fitted) / batch_size)
-    schedule = schedule_of(config, task.epochs * batches)
-    base_rates = [group["lr"] for group in optimizer.param_groups]
+    batches = math.ceil(len(fitted) / whole(config, "batch_size", task.batch_size, 1))
+    augment, mix = task.augment(config), mixing_of(config)
+    schedule, reduction = schedule_of(config, task.epochs * batches), reduction_of(config, task.goal)
     checkpoints = Checkpoints(run.folder, identity_of(task, run))
-    found = checkpoints.latest(shapes_of(model)) or _inherited(task, run, shapes_of(model))
-    state = restored(found, model, optimizer)
+    state = _begun(task, run)
+    model, optimizer, average, gradients = state.model, state.optimizer, state.average, state.gradients
+    adjustments, set_rates = adjustments_of(config, optimizer), rates_of(optimizer)
+    state.restore(checkpoints.latest(shapes_of(model)) or _inherited(task, run, shapes_of(model)))
 
     yield from state.history[:until]
     for epoch in range(len(state.history) + 1, until + 1):
@@ -63,21 +65,26 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
         began = time.perf_counter()
         with seeded(run.seed, epoch, task.device) as drawn:
             _begin(model.train(), epoch, task.epochs)
+            reduced = reduction(state.history)
             order = torch.randperm(len(fitted), generator=drawn.order).to(task.device).tensor_split(batches)
             for step, rows in enumerate(order, (epoch - 1) * batches):
-                factor = schedule(step)
-                for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                    group["lr"] = rate * factor
                 x, y = fitted.x.index_select(0, rows), fitted.y.index_select(0, rows)
                 x = x if augment is None else augment(x, drawn.batch)
+                x, targets = mix(x, y, drawn)
                 optimizer.zero_grad()
-                loss(model(fast_layout(x)), y).backward()  # type: ignore[no-untyped-call]
-                if largest_norm:
-                    clip(model.parameters(), largest_norm)
-                optimizer.step()
-        metrics = {f"train_{name}": value for name, value in measure(task, model, probe).items()}
-        metrics |= measure(task, model, judged) if judged is not None else {}
-        state.add(Measurement(epoch, metrics, time.perf_counter() - began), task.goal, model)
+                gradients.add(fast_layout(x), targets)
+                gradients.scaler.unscale_(optimizer)
+                for adjust in adjustments:
+                    adjust()
+                set_rates(reduced * schedule(step))
+                gradients.scaler.step(optimizer)
+                gradients.scaler.update()
+                average.after_step()
+            average.after_epoch(epoch, probe.x)
+        check_scale(gradients.scaler)
+        told = {f"train_{k}": v for k, v in measure(task, average.judged, probe, gradients.rows).items()}
+        told |= measure(task, average.judged, judged, gradients.rows) if judged is not None else {}
+        state.add(Measurement(epoch, told, time.perf_counter() - began), task.goal)
 
         going_on = False
         try:
@@ -85,24 +92,17 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
             going_on = epoch < until
         finally:  # after the measurement was handed over, also when that was the last thing wanted
             if not going_on or checkpoints.due:
-                state.save(checkpoints, model, optimizer, last=epoch == task.epochs)
+                state.save(checkpoints, last=epoch == task.epochs)
     return stalled(state.history, task)
 
 
-class Drawn(NamedTuple):
-    """Generators of an epoch: for the order of the examples, on the CPU; for what is done to batches, on the device."""
-
-    order: torch.Generator
-    batch: torch.Generator
-
-
-@contextmanager
-def seeded(seed: int, epoch: int, device: str) -> Iterator[Drawn]:
-    """Seed torch's generators from (seed, epoch) inside the block, and put them back; yields two more."""
-    everything, order, batch = np.random.SeedSequence([seed, epoch]).generate_state(3, np.uint64).tolist()
-    with torch.random.fork_rng([] if device == "cpu" else [device]):
-        torch.manual_seed(everything)
-        yield Drawn(torch.Generator().manual_seed(order), torch.Generator(device).manual_seed(batch))
+def _begun(task: Task, run: Run) -> State:
+    """A run before its first update."""
+    with seeded(run.seed, 0, task.device):
+        model = channels_last(task.build(run.config).to(task.device))
+    average = average_of(run.config, model, task.epochs)
+    optimizer = optimizer_of(run.config, model)
+    return State(model, optimizer, average, gradients_of(run.config, task, compiled(model, run.config, task.device)))
 
 
 def _begin(model: nn.Module, epoch: int, epochs: int) -> None:
@@ -119,6 +119,7 @@ def identity_of(task: Task, run: Run) -> str:
         "seed": run.seed,
         "context": asdict(run.context),
         "epochs": task.epochs,
+        "format": FORMAT,
         "data": task.fingerprint or [len(task.train), len(task.valid) if task.valid else 0],
     }
     return digest(json.dumps(told, sort_keys=True).encode())
@@ -155,9 +156,11 @@ def _target(task: Task, run: Run) -> int:
 
 def _placed(task: Task) -> tuple[Part, Part | None, Part]:
     """Training part, validation part and what training metrics are measured on, on the task's device."""
-    fitted = task.train.to(task.device)
-    probe = fitted
-    if len(fitted) > PROBED:
-        rows = torch.randperm(len(fitted), generator=torch.Generator().manual_seed(0))[:PROBED].to(task.device)
+    fitted = probe = task.train.to(task.device)
+    judged = task.valid.to(task.device) if task.valid is not None else None
+    least, most = PROBED
+    wanted = most if judged is None else min(max(least, len(judged)), most)
+    if len(fitted) > wanted:
+        rows = torch.randperm(len(fitted), generator=torch.Generator().manual_seed(0))[:wanted].to(task.device)
         probe = Part(fitted.x[rows], fitted.y[rows])
-    return fitted, task.valid.to(task.device) if task.valid is not None else None, probe
+    return fitted, judged, probe

@@ -211,6 +211,20 @@ def _rated(model: nn.Module, config: Config) -> list[tuple[list[nn.Parameter], f
     return rated
 
 
+def rates_of(optimizer: Optimizer) -> Callable[[float], None]:
+    """A function that sets all learning rates to a factor times what they are now."""
+    base, current = [group["lr"] for group in optimizer.param_groups], 1.0
+
+    def set_rates(factor: float) -> None:
+        nonlocal current
+        if factor != current:
+            current = factor
+            for group, rate in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = rate * factor
+
+    return set_rates
+
+
 def clip(parameters: Iterable[torch.Tensor], largest: float) -> torch.Tensor:
     """Scale the gradients, together, so that their L2 norm is at most ``largest``; returns the norm before, 0-d.
 

@@ -11,8 +11,11 @@ Notation: t the step, 0 ... total - 1; total the number of steps of the full tra
     plateau       times gamma whenever the goal metric has not improved for ``plateau_patience`` epochs
 
 A warm-up of w steps, (t + 1) / w, comes before any of them (Goyal et al. 2017, arXiv:1706.02677, section 2.2); the
-schedule proper then runs over the remaining steps. All but plateau are functions of the step; plateau is one of the
-curve so far, which a checkpoint holds, so a resumed run has the same.
+schedule proper then runs over the remaining steps. While weights are averaged (``swa``), the rate may leave the
+schedule for a constant one (Izmailov et al. 2018, arXiv:1803.05407, section 3.2).
+
+All but plateau are functions of the step; plateau is one of the curve so far, which a checkpoint holds, so a resumed
+run has the same.
 """
 
 from __future__ import annotations
@@ -103,6 +106,19 @@ def warmed(schedule: Schedule, steps: int) -> Schedule:
     return lambda t: (t + 1) / steps if t < steps else schedule(t - steps)
 
 
+def settled(schedule: Schedule, start: int, rate: float, steps: int = 0) -> Schedule:
+    """The schedule up to step ``start``, then half a cosine wave over ``steps`` steps to ``rate``, which is kept."""
+    left = schedule(start)
+
+    def factor(t: int) -> float:
+        if t < start:
+            return schedule(t)
+        done = min(1.0, (t - start) / steps) if steps else 1.0
+        return rate + (left - rate) * (1.0 + math.cos(math.pi * done)) / 2.0
+
+    return factor
+
+
 SCHEDULES: Mapping[str, Callable[[Config, int], Schedule]] = {
     "constant": lambda told, total: constant(),
     "step": lambda told, total: step(total, whole(told, "drops", 2, 1), real(told, "gamma", 0.1, 0.0, 1.0)),
@@ -124,11 +140,16 @@ def schedule_of(config: Config, total: int) -> Schedule:
 
     Reads ``schedule`` (default constant) and its settings, nested below the choice or beside it: ``floor`` (default 0,
     exponential 0.01, one_cycle 4e-6), ``drops`` 2, ``gamma`` 0.1, ``rise`` 0.3 and ``start`` 0.04 of one_cycle; and
-    ``warmup``: the share of the steps that warm up, 0 to 1.
+    ``warmup``: the share of the steps that warm up, 0 to 1. With ``swa``, after that share of the steps the factor goes
+    to ``swa_rate`` (default 0: it follows the schedule as before) within the share ``swa_anneal`` (default 0: at once).
     """
     name, told = picked(config, "schedule", "constant", SCHEDULES)
     warmup = round(real(told, "warmup", 0.0, 0.0, 1.0) * total)
-    return warmed(SCHEDULES[name](told, max(1, total - warmup)), warmup)
+    schedule = warmed(SCHEDULES[name](told, max(1, total - warmup)), warmup)
+    swa, rate = real(config, "swa", 0.0, 0.0, 1.0), real(config, "swa_rate", 0.0)
+    if not swa or not rate:
+        return schedule
+    return settled(schedule, round(swa * total), rate, round(real(config, "swa_anneal", 0.0, 0.0, 1.0) * total))
 
 
 def reduction_of(config: Config, goal: Goal) -> Reduction:

@@ -11,33 +11,63 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tunebook.objective import EarlyStop
+from tunebook.training.averaging import Average
 from tunebook.training.checkpoint import Checkpoint, Checkpoints
+from tunebook.training.gradients import Gradients
 from tunebook.training.task import Task
 from tunebook.trial import Goal, Measurement
 
 
 @dataclass
 class State:
-    """What a run has come to, beside the weights: its curve, and the best weights so far."""
+    """All that changes while a run trains: model, optimizer, average, loss scale, curve and the best weights so far."""
 
+    model: nn.Module
+    optimizer: Optimizer
+    average: Average
+    gradients: Gradients
     history: list[Measurement] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = 0
 
-    def add(self, m: Measurement, goal: Goal, model: nn.Module) -> None:
-        """Take in an epoch; keep its weights if the goal metric is better than ever before."""
+    def add(self, m: Measurement, goal: Goal) -> None:
+        """Take in an epoch; keep the judged weights if the goal metric is better than ever before."""
         self.history.append(m)
         if goal.metric in m.metrics and best_epoch(self.history, goal) == m.step:
-            self.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            weights = self.average.judged.state_dict()
+            self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
             self.best_epoch = m.step
 
-    def save(self, checkpoints: Checkpoints, model: nn.Module, optimizer: Optimizer, *, last: bool) -> None:
+    def save(self, checkpoints: Checkpoints, *, last: bool) -> None:
         """Write a checkpoint. Of a training that is over, only the weights are kept."""
-        tensors, plain = ({}, {}) if last else _optimizer_state(optimizer)
-        parts = {"weights": model.state_dict(), "best": self.best, "optimizer": tensors}
-        history = [[m.step, dict(m.metrics), m.seconds] for m in self.history]
-        meta = {"history": history, "best_epoch": self.best_epoch, "optimizer": plain}
+        tensors, plain = ({}, {}) if last else _optimizer_state(self.optimizer)
+        parts = {
+            "weights": self.model.state_dict(),
+            "best": self.best,
+            "averaged": self.average.state,
+            "optimizer": tensors,
+        }
+        meta = {
+            "history": [[m.step, dict(m.metrics), m.seconds] for m in self.history],
+            "best_epoch": self.best_epoch,
+            "optimizer": plain,
+            "averaged": self.average.count,
+            "scaler": self.gradients.scaler.state_dict(),
+            "rows": self.gradients.rows,
+        }
         checkpoints.save(len(self.history), parts, meta, last=last)
+
+    def restore(self, found: Checkpoint | None) -> None:
+        """Put everything where it was when the checkpoint was written."""
+        if found is None:
+            return
+        self.model.load_state_dict(found.part("weights"))
+        _restore_optimizer(self.optimizer, {**found.part("optimizer"), **found.meta["optimizer"]})
+        self.average.restore(found.part("averaged"), int(found.meta["averaged"]))
+        self.gradients.scaler.load_state_dict(found.meta["scaler"])
+        self.gradients.rows = int(found.meta["rows"])
+        self.history, self.best = history_of(found), found.part("best")
+        self.best_epoch = int(found.meta["best_epoch"])
 
 
 def history_of(checkpoint: Checkpoint) -> list[Measurement]:
@@ -46,11 +76,11 @@ def history_of(checkpoint: Checkpoint) -> list[Measurement]:
 
 
 def best_weights(checkpoint: Checkpoint) -> tuple[int, dict[str, Tensor]]:
-    """Epoch and weights of the best epoch; of the last one where no epoch was judged."""
+    """Epoch and weights of the best epoch; where none was judged, the last one's, averaged if there is an average."""
     best = checkpoint.part("best")
     if best:
         return int(checkpoint.meta["best_epoch"]), best
-    return checkpoint.step, checkpoint.part("weights")
+    return checkpoint.step, checkpoint.part("averaged") or checkpoint.part("weights")
 
 
 def best_epoch(history: list[Measurement], goal: Goal) -> int:
@@ -84,17 +114,12 @@ def _optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str,
     return tensors, {name: v for name, v in flat.items() if name not in tensors}
 
 
-def restored(found: Checkpoint | None, model: nn.Module, optimizer: Optimizer) -> State:
-    """The state that a checkpoint holds, with the model and the optimizer put where they were."""
-    if found is None:
-        return State()
-    model.load_state_dict(found.part("weights"))
+def _restore_optimizer(optimizer: Optimizer, kept: dict[str, Any]) -> None:
     memory: dict[int, dict[str, Any]] = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for name, value in {**found.part("optimizer"), **found.meta["optimizer"]}.items():
+    for name, value in kept.items():
         at, _, key = name.partition(".")
         if isinstance(value, Tensor) and value.shape == parameters[int(at)].shape:
             value = torch.empty_like(parameters[int(at)]).copy_(value)  # noqa: PLW2901  (fused kernels need one layout)
         memory.setdefault(int(at), {})[key] = value
     optimizer.load_state_dict({"state": memory, "param_groups": optimizer.state_dict()["param_groups"]})
-    return State(history_of(found), found.part("best"), int(found.meta["best_epoch"]))

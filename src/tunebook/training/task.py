@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,8 @@ class Task:
     augment      configuration -> what is done to the inputs of each training batch, (x, generator) -> x of the same
                  shape, or None. It runs on the task's device, and all its randomness is to come from the generator,
                  which is on that device and seeded from (seed, epoch); it must not change x in place
+    on_oom       when memory ends: "fail", or "halve" the rows that are taken at a time, with the gradients of the parts
+                 added up to those of the batch; batch norm sees the parts
     """
 
     build: Callable[[Config], nn.Module]
@@ -96,12 +99,15 @@ class Task:
     fingerprint: str = ""
     device: str = "cpu"
     augment: Callable[[Config], Augment | None] = unaugmented
+    on_oom: Literal["fail", "halve"] = "fail"
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise SettingError(f"{name} of a task", where=name, got=repr(value), expected=f"{least} or more")
+        if self.on_oom not in ("fail", "halve"):
+            raise SettingError("on_oom of a task", where="on_oom", got=repr(self.on_oom), expected="fail or halve")
         if self.goal.metric.removeprefix("train_") not in self.metrics:
             raise SettingError(
                 "the goal is not among the metrics of the task",
