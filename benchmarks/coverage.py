@@ -37,7 +37,7 @@ SOURCES = {
     "cut": ("ggplot2", "diamonds", "cut", "classification", "accuracy"),
     "cut, log-loss": ("ggplot2", "diamonds", "cut", "classification", "log_loss"),
     "wages": ("AER", "CPS1988", "wage", "regression", "mae"),
-    "region": ("AER", "CPS1988", "smsa", "classification", "balanced_accuracy"),
+    "cut, balanced": ("ggplot2", "diamonds", "cut", "classification", "balanced_accuracy"),
     "insurance": ("AER", "HealthInsurance", "insurance", "classification", "accuracy"),
     "insurance, ROC-AUC": ("AER", "HealthInsurance", "insurance", "classification", "roc_auc"),
 }

@@ -30,6 +30,8 @@ class Finalize(Stage):
                      share=share, metric=f"train_{base.goal.metric}")  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
+        if not trials.count(round.name):
+            return Conclusion(("No time was left for the last training.",), base, stop="no time for the last training")
         trial = of_run(round, trials)
         if trial.status is Status.FAILED and trial.failure is not None:
             error = trial.failure.message.partition("\n")[0]
