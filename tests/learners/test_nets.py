@@ -223,12 +223,25 @@ def test_any_metric_can_be_the_goal(tmp_path: Path) -> None:
     assert losses[0].metrics["log_loss"] == pytest.approx(losses[0].metrics["loss"], rel=1e-5)
 
 
+def test_a_job_can_name_all_that_training_knows(tmp_path: Path) -> None:
+    config: Config = {
+        "optimizer": "torch:Adadelta", "optimizer.torch:Adadelta.lr": 1.0, "optimizer.torch:Adadelta.rho": 0.8,
+        "schedule": "one_cycle", "schedule.one_cycle.rise": 0.2, "class_weights": 0.5, "mixup": 0.2, "l1": 1e-5,
+        "ema": 0.9, "precision": "bf16", "micro_batch": 32, "clip_norm": 1.0, "warmup": 0.1, "compile": False,
+    }  # fmt: skip
+    told, ended = played(MlpLearner().objective("sklearn:digits", SPLIT, ACCURACY, 3), run_of(tmp_path, config, 3))
+    assert ended.status is Status.COMPLETED
+    assert told[-1].metrics["accuracy"] > 0.5
+
+
 def test_what_cannot_be_is_named(tmp_path: Path) -> None:
     objective = MlpLearner().objective("sklearn:digits", SPLIT, ACCURACY, 3)
     for config, hint in (
         ({"unit": 3}, "did you mean 'units'"),
         ({"kernel_size": 3}, "mlp has no hyperparameter"),
         ({"optimizer": "adam", "optimizer.adam.learning_rate": 0.1}, "no hyperparameter"),
+        ({"optimizer": "torch:RAdam", "optimizer.torch:RAdam.rho": 0.1}, "no hyperparameter"),
+        ({"optimizer": "torch:Radam"}, "did you mean 'torch:RAdam'"),
     ):
         with pytest.raises(SettingError, match=hint):
             objective(run_of(tmp_path, config, 3))

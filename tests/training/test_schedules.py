@@ -92,7 +92,7 @@ def warm_then_cosine(optimizer: torch.optim.Optimizer) -> theirs.LRScheduler:
         ({"schedule": "exponential", "floor": 0.5}, lambda o: theirs.ExponentialLR(o, 0.5 ** (1 / TOTAL))),
         ({"schedule": "one_cycle"}, lambda o: theirs.OneCycleLR(o, 1.0, TOTAL, cycle_momentum=False)),
         (
-            {"schedule": "one_cycle", "rise": 0.45, "start": 0.1, "schedule.one_cycle.floor": 0.001},
+            {"schedule": "one_cycle", "rise": 0.45, "bottom": 0.1, "schedule.one_cycle.floor": 0.001},
             lambda o: theirs.OneCycleLR(
                 o, 1.0, TOTAL, pct_start=0.45, div_factor=10, final_div_factor=100, cycle_momentum=False
             ),

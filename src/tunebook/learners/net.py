@@ -19,18 +19,20 @@ from tunebook.objective import EarlyStop, Run
 from tunebook.space import Config
 from tunebook.training import Card, Checkpoints, Task, augment, save_model, train, transfer
 from tunebook.training.loop import identity_of
-from tunebook.training.losses import classification_loss, regression_loss
+from tunebook.training.losses import classification_loss, counted, regression_loss
 from tunebook.training.models import Capacity, Shape, capacity
-from tunebook.training.optimizers import optimizer_of
+from tunebook.training.optimizers import THEIRS, optimizer_of, settings_of_torch
 from tunebook.training.settings import whole
 from tunebook.training.state import best_weights, history_of
 from tunebook.trial import Context, Goal, Measurement
 
 TRAINING = (
-    "optimizer", "lr", "momentum", "nesterov", "beta1", "beta2", "eps", "alpha", "weight_decay", "decay_biases",
-    "schedule", "warmup", "floor", "drops", "gamma",
-    "loss", "label_smoothing", "focal_gamma", "huber_delta",
-    "batch_size", "clip_norm",
+    "optimizer", "lr", "momentum", "dampening", "nesterov", "beta1", "beta2", "eps", "amsgrad", "momentum_decay",
+    "alpha", "centered", "lr_decay", "initial_accumulator_value", "weight_decay", "decay_biases",
+    "schedule", "warmup", "floor", "drops", "gamma", "rise", "bottom", "plateau_patience", "threshold", "cooldown",
+    "loss", "label_smoothing", "focal_gamma", "huber_delta", "class_weights",
+    "batch_size", "micro_batch", "mixup", "l1", "clip_norm", "ema", "swa", "swa_rate", "swa_anneal",
+    "precision", "compile",
     *augment.NAMES, *transfer.NAMES,
 )  # fmt: skip
 
@@ -52,7 +54,7 @@ class NetLearner(Learner):
 
     def check(self, config: Config) -> None:
         """Raise SettingError, with the nearest name, for hyperparameters that this family does not have."""
-        known = {*self.names, *TRAINING}
+        known = {*self.names, *TRAINING, *_of_torch(config)}
         odd = {key: next((p for p in (key.partition(".")[0], key.rpartition(".")[2]) if p not in known), "")
                for key in config}  # fmt: skip
         found = [
@@ -62,6 +64,12 @@ class NetLearner(Learner):
         ]
         if found:
             raise SettingError(found)
+
+
+def _of_torch(config: Config) -> list[str]:
+    """The settings of an optimizer of torch's that the configuration names."""
+    name = str(config.get("optimizer"))
+    return list(settings_of_torch(name)) if name.startswith(THEIRS) else []
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class NetObjective:
         data = self.ready(context)
         return Task(
             build=lambda config: transfer.started(self.learner.build(config, data.inputs, data.outputs), config),
-            loss=classification_loss if data.classes else regression_loss,
+            loss=partial(classification_loss, counts=counted(data.train.y)) if data.classes else regression_loss,
             train=data.train,
             valid=data.valid,
             metrics=data.metrics(self.goal.metric),

@@ -128,7 +128,7 @@ SCHEDULES: Mapping[str, Callable[[Config, int], Schedule]] = {
     "one_cycle": lambda told, total: one_cycle(
         total,
         real(told, "rise", 0.3, 0.0, 1.0),
-        real(told, "start", 0.04, 0.0, 1.0),
+        real(told, "bottom", 0.04, 0.0, 1.0),
         real(told, "floor", 4e-6, 0.0, 1.0),
     ),
     "plateau": lambda told, total: constant(),  # what it does depends on the curve: see ``reduction_of``
@@ -139,7 +139,7 @@ def schedule_of(config: Config, total: int) -> Schedule:
     """The schedule that a configuration names, over ``total`` steps.
 
     Reads ``schedule`` (default constant) and its settings, nested below the choice or beside it: ``floor`` (default 0,
-    exponential 0.01, one_cycle 4e-6), ``drops`` 2, ``gamma`` 0.1, ``rise`` 0.3 and ``start`` 0.04 of one_cycle; and
+    exponential 0.01, one_cycle 4e-6), ``drops`` 2, ``gamma`` 0.1, ``rise`` 0.3 and ``bottom`` 0.04 of one_cycle; and
     ``warmup``: the share of the steps that warm up, 0 to 1. With ``swa``, after that share of the steps the factor goes
     to ``swa_rate`` (default 0: it follows the schedule as before) within the share ``swa_anneal`` (default 0: at once).
     """
