@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -73,3 +74,26 @@ def test_token_ids_have_a_size_too() -> None:
     size = capacity(rnn({"units": 4, "embedding": 3}, inputs, 2), inputs, 2)
     assert size.flops == 2 * (6 * 3 * 4 * (3 + 4) + 4 * 2)
     assert size.parameters == 6 * 3 + 3 * 4 * (3 + 4 + 2) + 4 * 2 + 2
+
+
+@pytest.mark.parametrize(("name", "config"), [("cnn", {"residual": True}), ("rnn", {}), ("transformer", {})])
+def test_the_estimate_is_near_what_the_allocator_reached(name: str, config: dict[str, bool]) -> None:
+    shape, count = (1, 40), 64
+    model = BUILDERS[name](config, shape, 10)
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    optimizer, x = torch.optim.Adam(model.parameters()), torch.randn(count, *shape)
+
+    def step() -> None:
+        model.zero_grad(set_to_none=False)
+        model(x).sum().backward()
+        optimizer.step()
+
+    step()  # from here on gradients and moments are there
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
+        step()
+    assert seen.profiler is not None and seen.profiler.kineto_results is not None
+    found = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = np.cumsum([e.nbytes() for e in sorted(found, key=lambda e: e.start_ns())]).max()
+    reached = float(held) + 4 * weights + x.nbytes
+    told = step_memory(model, shape, count, lambda m: torch.optim.Adam(m.parameters()))
+    assert 0.55 * reached < told < 1.02 * reached
