@@ -31,9 +31,10 @@ from tunebook.trial import Context, Ended, FailureKind, Goal, Measured, Measurem
 
 ACCURACY = Goal("accuracy", "maximize", pick="last")  # type: ignore[arg-type]
 RMSE = Goal("rmse", pick="last")
-CLASSIFIERS = ("logistic", "svm", "knn", "forest", "adaboost", "histgb", "xgboost")
-REGRESSORS = ("linear", "svm", "knn", "forest", "adaboost", "histgb", "xgboost")
-SLOW: dict[str, Config] = {"forest": {"trees": 30}, "adaboost": {"rounds": 20}, "histgb": {"rounds": 30}}
+CLASSIFIERS = ("logistic", "svm", "knn", "forest", "adaboost", "histgb", "xgboost", "network")
+REGRESSORS = ("linear", "svm", "knn", "forest", "adaboost", "histgb", "xgboost", "network")
+SLOW: dict[str, Config] = {"forest": {"trees": 30}, "adaboost": {"rounds": 20}, "histgb": {"rounds": 30},
+                           "network": {"epochs": 40, "units": 32}}  # fmt: skip
 
 
 def played(objective: TableObjective, run: Run) -> tuple[list[Measurement], Ended]:

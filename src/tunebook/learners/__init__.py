@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tunebook.learners.module import ModuleLearner as ModuleLearner
     from tunebook.learners.net import NetLearner as NetLearner
     from tunebook.learners.net import NetObjective as NetObjective
+    from tunebook.learners.network import NetworkLearner as NetworkLearner
     from tunebook.learners.rnn import RnnLearner as RnnLearner
     from tunebook.learners.saved import TableModel as TableModel
     from tunebook.learners.svm import SvmLearner as SvmLearner
@@ -45,6 +46,7 @@ LEARNERS: Mapping[str, tuple[str, str]] = {
     "knn": ("tunebook.learners.knn", "KnnLearner"),
     "forest": ("tunebook.learners.forest", "ForestLearner"),
     "adaboost": ("tunebook.learners.adaboost", "AdaBoostLearner"),
+    "network": ("tunebook.learners.network", "NetworkLearner"),
     "histgb": ("tunebook.learners.histgb", "HistGradientLearner"),
     "xgboost": ("tunebook.learners.xgboost", "XgboostLearner"),
     "kmeans": ("tunebook.learners.kmeans", "KMeansLearner"),

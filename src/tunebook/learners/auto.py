@@ -14,6 +14,7 @@ from tunebook.learners.histgb import HistGradientLearner
 from tunebook.learners.knn import KnnLearner
 from tunebook.learners.linear import LinearLearner
 from tunebook.learners.logistic import LogisticLearner
+from tunebook.learners.network import NetworkLearner
 from tunebook.learners.svm import SvmLearner
 from tunebook.learners.table import TableLearner
 from tunebook.learners.view import View
@@ -29,8 +30,9 @@ FAMILIES: tuple[type[TableLearner], ...] = (
     SvmLearner,
     KnnLearner,
     AdaBoostLearner,
+    NetworkLearner,
 )
-USUAL = ("logistic", "linear", "histgb", "xgboost", "forest", "svm", "knn")
+USUAL = ("logistic", "linear", "histgb", "xgboost", "forest", "svm", "knn", "network")
 # what is tried first, the strongest first: (family, what is not its default). Small tables as a rule are won by smooth
 # models and forests, others by boosting; slow and shallow boosting is what most of its tuned winners look like
 PRESETS: tuple[tuple[str, Config], ...] = (
@@ -41,6 +43,7 @@ PRESETS: tuple[tuple[str, Config], ...] = (
     ("forest", {}),
     ("histgb", {"rounds": 300, "learning_rate": 0.05, "max_leaf_nodes": 15, "max_features": 0.7}),
     ("forest", {"kind": "extra_trees"}),
+    ("network", {}),
     ("knn", {"k": 11, "weights": "distance"}),
     ("adaboost", {}),
     ("linear", {}),

@@ -189,6 +189,14 @@ def shown_of(estimator: Any, features: tuple[str, ...], classes: tuple[str, ...]
         names = tuple(f"cluster {i}" for i in range(len(inner.cluster_centers_)))
         told.append(Shown("centroids", np.asarray(inner.cluster_centers_), names, features))
         told.append(Shown("assignments of the training rows", np.asarray(inner.labels_)))
+    for i, (weights, biases) in enumerate(zip(*_layers(inner), strict=True), 1):
+        told.append(Shown(f"weights of layer {i}", np.asarray(weights), features if i == 1 else ()))
+        told.append(Shown(f"biases of layer {i}", np.asarray(biases)))
     if hasattr(inner, "feature_importances_"):
         told.append(Shown("importances", np.asarray(inner.feature_importances_), features))
     return told
+
+
+def _layers(network: Any) -> tuple[Sequence[Array], Sequence[Array]]:
+    """Weights and biases of a perceptron, layer by layer; none of anything else."""
+    return getattr(network, "coefs_", ()), getattr(network, "intercepts_", ())
