@@ -109,3 +109,29 @@ def test_what_does_not_build_is_refused(tmp_path: Path) -> None:
     task = made.objective("sklearn:digits", Split(seed=0), ACCURACY, 2).task(Context())
     with pytest.raises(SettingError, match="made no torch module"):
         task.build({})
+
+
+class Picky(nn.Module):
+    """A module that takes no zeros, which the counters give it."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not bool(x.any()):
+            raise ValueError("nothing but zeros")
+        y: torch.Tensor = self.layer(x.flatten(1))
+        return y
+
+
+def test_a_model_whose_size_cannot_be_told_is_saved_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    learner = ModuleLearner(Picky, Space(width=8))
+    objective = learner.objective("sklearn:digits", Split(seed=0), ACCURACY, 2)
+    run = Run(7, {}, 2, tmp_path, 1, Context(seed=1, final=True), metric="train_accuracy")
+    *_, ended = play(objective, run)
+    assert isinstance(ended, Ended) and ended.failure is None, ended.failure
+    assert tunebook.load(tmp_path / "model", build=Picky).card.about["capacity"] is None
+    assert "size of the model of trial 7 is not known: ValueError: nothing but zeros" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,7 @@ from tunebook.training.settings import whole
 from tunebook.training.state import best_weights, history_of
 from tunebook.trial import Context, Goal, Measurement
 
+log = logging.getLogger("tunebook")
 TRAINING = (
     "optimizer", "lr", "momentum", "dampening", "nesterov", "beta1", "beta2", "eps", "amsgrad", "momentum_decay",
     "alpha", "centered", "lr_decay", "initial_accumulator_value", "weight_decay", "decay_biases",
@@ -127,6 +129,14 @@ class NetObjective:
         batch = min(whole(config, "batch_size", Task.batch_size, 1), len(data.train))
         return capacity(model, data.inputs, batch, partial(optimizer_of, config))
 
+    def _size(self, run: Run) -> dict[str, int] | None:
+        """What ``capacity`` says, for a card; a module of people's own may do what the counters cannot follow."""
+        try:
+            return asdict(self.capacity(run.config, run.context))
+        except Exception as error:  # noqa: BLE001  (whatever it is, a trained model is not lost for it)
+            log.warning("size of the model of trial %d is not known: %s: %s", run.trial, type(error).__name__, error)
+            return None
+
     def save(self, run: Run) -> None:
         """Save the best model of a run that has come to ``run.until``, in the run's folder under ``model``."""
         data = self.ready(run.context)
@@ -149,7 +159,7 @@ class NetObjective:
                 "fingerprint": data.fingerprint,
                 "seed": run.seed,
                 "trial": run.trial,
-                "capacity": asdict(self.capacity(run.config, run.context)),
+                "capacity": self._size(run),
             },
         )
         save_model(run.folder / MODEL, card, weights)
