@@ -20,7 +20,7 @@ RESOLVED = "config.resolved.toml"
 STUDY = "tune"
 _REAL = 1e9  # seconds since the epoch: before that a clock is a virtual one
 JOB, PLAN, RESULT, TEST, CAPACITY = "job", "plan", "result", "test", "capacity"  # the topics of notes
-AUGMENTED = "augmented"
+AUGMENTED, PROBES = "augmented", "probes"
 
 
 def store_of(folder: Path | str, url: str | None = None) -> SqlStore:

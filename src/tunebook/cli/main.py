@@ -185,6 +185,33 @@ def run(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
 
 
 @app.command(
+    epilog=_examples("tunebook probe job.toml", "tunebook probe job.toml --with optimizer.adam.lr=0.1 --steps 500")
+)
+def probe(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
+    job: Annotated[Path, typer.Argument(metavar="JOB.toml", help="A job as for tunebook run --config.")],
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", metavar="NAME=VALUE", help="Another hyperparameter.")
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", help="Training steps that may be spent.")] = 2000,
+    time_limit: TimeLimit = "60s",
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Show the findings in the report of the job's study.")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Look at a network's training before it is tuned.
+
+    Learning rate, stability, gradients, first loss, chance, throughput; each finding with a proposal.
+    """
+    from tunebook.cli.job import resolve  # noqa: PLC0415
+    from tunebook.cli.probe import Extent, probe_job  # noqa: PLC0415
+    from tunebook.settings import seconds  # noqa: PLC0415
+
+    told = resolve({}, job, set_ or [], None)
+    return probe_job(told, Extent(steps, seconds(time_limit), with_ or []), json, keep)
+
+
+@app.command(
     epilog=_examples(
         "tunebook tune churn.csv --target churned --budget 10m",
         "tunebook tune houses.parquet --target price --metric mae --families linear,xgboost",

@@ -46,6 +46,7 @@ from tunebook.report.base import (
 )
 from tunebook.report.foreseen import fans
 from tunebook.report.lengths import lengths
+from tunebook.report.probed import probed
 from tunebook.report.sample import note_of, some
 from tunebook.space import Choice, Float, Int, Parameter, Space, Value
 from tunebook.trial import Goal, Status, Trial, Trials, front
@@ -123,7 +124,7 @@ class Story:
 
 def study_report(story: Story) -> Report:
     """The whole report: summary, decisions, figures, the configuration, and how to do it again."""
-    parts = (_summary, _final, _front, _decisions, _failures, _figures, _record)
+    parts = (_summary, _final, _front, _decisions, _probes, _failures, _figures, _record)
     blocks: list[Block] = [block for part in parts for block in part(story)]
     direction = "higher" if story.goal.sign < 0 else "lower"
     ran = f"{many(len(story.trials), 'trial')}, {_time(story.trials.spent)} of work"
@@ -358,6 +359,10 @@ def _callout(finding: Finding) -> Callout:
 
 def _unique(findings: Iterable[Finding]) -> list[Finding]:
     return list({(f.check, f.says): f for f in findings}.values())
+
+
+def _probes(story: Story) -> Iterable[Block]:
+    return probed(story.trials.notes.get("probes"))
 
 
 # failures

@@ -11,6 +11,8 @@ from tunebook.training.model_file import Card as Card
 from tunebook.training.model_file import SavedModel as SavedModel
 from tunebook.training.model_file import load_model as load_model
 from tunebook.training.model_file import save_model as save_model
+from tunebook.training.probes import Probed as Probed
+from tunebook.training.probes import probe as probe
 from tunebook.training.task import Augment as Augment
 from tunebook.training.task import Part as Part
 from tunebook.training.task import Task as Task

@@ -113,14 +113,14 @@ def step_memory(
         weights = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
         if device.type == "cuda":
             return _measured_step(model, x, made) + weights
-        activations = _step(model, x, made)
+        activations = step_bytes(model, x, made)
         gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
         kept: list[Any] = [v for told in made.state.values() for v in told.values()] if made else []
         states = sum(v.numel() * v.element_size() for v in kept if isinstance(v, Tensor))
     return weights + gradients + states + activations
 
 
-def _step(model: nn.Module, x: Tensor, optimizer: Optimizer | None) -> int:
+def step_bytes(model: nn.Module, x: Tensor, optimizer: Optimizer | None) -> int:
     """Make a training step; returns the bytes of the batch and of what its forward pass kept for the backward pass."""
     owned = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
     kept: dict[int, Tensor] = {}  # by place; held, so that no place is used twice
