@@ -178,13 +178,18 @@ def optuna_xgboost(x: Any, y: Any, task: str, seconds: float, place: Path) -> An
 
 
 def flaml(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:
-    """FLAML as it comes."""
+    """FLAML as it comes; with data frames, as only those get their missing values filled."""
+    import pandas as pd
     from flaml import AutoML
+
+    def frame(a: Any) -> Any:
+        return pd.DataFrame(a, columns=[f"x{i}" for i in range(a.shape[1])])
 
     model = AutoML()
     metric = "rmse" if task == "regression" else "accuracy"
-    model.fit(x, y, task=task, time_budget=left(seconds), metric=metric, seed=SEED, verbose=0, n_jobs=cores())
-    return outputs_of(model, task), size_of(model)
+    model.fit(frame(x), y, task=task, time_budget=left(seconds), metric=metric, seed=SEED, verbose=0, n_jobs=cores())
+    told = outputs_of(model, task)
+    return (lambda a: told(frame(a))), size_of(model)
 
 
 def autogluon(x: Any, y: Any, task: str, seconds: float, place: Path) -> Any:

@@ -215,6 +215,39 @@ def test_what_was_decided_on_probabilities_is_kept_with_the_model(tmp_path: Path
         load_model(tmp_path / "model")
 
 
+@pytest.mark.parametrize("name", ["xgboost", "histgb"])
+def test_boosting_splits_on_sets_of_many_categories(tmp_path: Path, name: str) -> None:
+    rng = np.random.default_rng(0)
+    towns = [f"town {i:02}" for i in range(30)]
+    level = rng.normal(size=30)
+    at, x = rng.integers(0, 30, 900), rng.normal(size=900)
+    y = level[at] + x + 0.1 * rng.normal(size=900)
+    lines = [f"{v:.4f},{towns[i]},{t:.4f}" for v, i, t in zip(x, at, y, strict=True)]
+    csv = tmp_path / "t.csv"
+    csv.write_text("x,town,y\n" + "\n".join(lines) + "\n")
+    objective = table(name).objective(f"csv:{csv}?target=y", Split(), RMSE, 5, Folds(5))
+    config = {**start(table(name), open_dataset(f"csv:{csv}?target=y")), "rounds": 60}
+    seen = objective.view(Context(), 1)
+    assert seen.coded.groups == ((1, 30),)
+    assert seen.coded.names(seen.dataset.feature_names) == ("x", "town")
+    told, _ = played(objective, run_of(tmp_path / "cv", config, 2, "rmse"))
+    assert told[-1].metrics["rmse"] < 0.45
+    final = run_of(tmp_path / "final", config, 5, "train_rmse", Context(seed=1, final=True))
+    played(objective, final)
+    model = load_model(tmp_path / "final" / "model")
+    inputs = open_dataset(f"csv:{csv}?target=y").inputs[:50]
+    again = objective.learner.fit(config, objective.view(Context(final=True)), 1)
+    assert model.predict(inputs).tolist() == seen_in(objective, again, inputs)
+    unknown = inputs.copy()
+    unknown[:, 1:] = 0.0  # a town that was never seen
+    assert np.isfinite(model.predict(unknown)).all()
+    assert [len(s.values) for s in model.parameters() if s.name.startswith("importances")] in ([2], [])
+
+
+def seen_in(objective: TableObjective, fitted: Any, inputs: Any) -> list[float]:
+    return objective.view(Context(final=True)).undo(fitted.predict(inputs.astype(np.float32))).tolist()  # type: ignore[no-any-return]
+
+
 def poisoned(path: Path, poison: bool) -> tuple[str, Dataset]:
     """Wine with gaps; with poison, the rows that are not trained on are of another world, and know their class."""
     wine = open_dataset("sklearn:wine")

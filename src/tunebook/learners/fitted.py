@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunebook.errors import CheckpointError, MissingExtraError
+from tunebook.learners.categories import PLAIN, Coded
 
 Array = NDArray[Any]
-# beyond what skops trusts by itself: trees, which are arrays behind a type, distances, and a calibration's two numbers
+# beyond what skops trusts by itself: trees, which are arrays behind a type, distances, a calibration's two numbers, and
+# how gradient boosting checks columns of codes (what a partial calls must be trusted itself)
 TRUSTED = (
     "numpy.dtype",
     "sklearn.tree._tree.Tree",
@@ -27,6 +29,8 @@ TRUSTED = (
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.metrics._dist_metrics.ManhattanDistance64",
+    "functools.partial",
+    "sklearn.utils.validation.check_array",
 )
 ESTIMATOR, BOOSTER = "estimator.skops", "booster.json"
 
@@ -66,8 +70,10 @@ class Estimator(Fitted):
     estimator: Any
     outputs: int
     scaled: bool
+    coded: Coded = PLAIN
 
     def predict(self, inputs: Array) -> Array:
+        inputs = self.coded.apply(inputs)
         if not self.outputs:
             return np.asarray(self.estimator.predict(inputs), dtype=np.float64).reshape(len(inputs))
         probabilities = np.zeros((len(inputs), self.outputs))
@@ -79,10 +85,10 @@ class Estimator(Fitted):
         return probabilities
 
     def files(self) -> dict[str, bytes]:
-        return {ESTIMATOR: dumped(self.estimator)}
+        return {ESTIMATOR: dumped(self.estimator), **self.coded.files()}
 
     def shown(self, features: Sequence[str], classes: Sequence[str]) -> list[Shown]:
-        return shown_of(self.estimator, tuple(features), tuple(classes))
+        return shown_of(self.estimator, self.coded.names(features), tuple(classes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +99,10 @@ class Boosted(Fitted):
     outputs: int
     rounds: int = 0
     scaled: bool = False
+    coded: Coded = PLAIN
 
     def predict(self, inputs: Array) -> Array:
+        inputs = self.coded.apply(inputs)
         told = np.asarray(self.booster.inplace_predict(inputs, iteration_range=(0, self.rounds)), dtype=np.float64)
         if self.outputs == 2:
             return np.stack([1 - told, told], axis=1)
@@ -105,9 +113,10 @@ class Boosted(Fitted):
 
     def files(self) -> dict[str, bytes]:
         kept = self.booster[: self.rounds] if self.rounds else self.booster
-        return {BOOSTER: bytes(kept.save_raw(raw_format="json"))}
+        return {BOOSTER: bytes(kept.save_raw(raw_format="json")), **self.coded.files()}
 
     def shown(self, features: Sequence[str], classes: Sequence[str]) -> list[Shown]:
+        features = self.coded.names(features)
         names = self.booster.get_score(importance_type="total_gain")
         gains = np.array([float(names.get(f"f{i}", 0.0)) for i in range(len(features))])
         total = gains.sum()
@@ -138,15 +147,15 @@ def loaded(data: bytes, where: str, trusted: Sequence[str] = ()) -> Any:
 
 def fitted_of(card: Mapping[str, Any], files: Mapping[str, bytes], where: str, trusted: Sequence[str] = ()) -> Fitted:
     """The model in a folder's files. Raises CheckpointError, MissingExtraError."""
-    outputs = len(card["classes"])
+    outputs, coded = len(card["classes"]), Coded.from_files(files, where)
     if BOOSTER in files:
         booster = xgboost().Booster()
         try:
             booster.load_model(bytearray(files[BOOSTER]))
         except Exception as error:
             raise CheckpointError("the booster cannot be read", where=where, got=str(error)[:200]) from error
-        return Boosted(booster, outputs)
-    return Estimator(loaded(files[ESTIMATOR], where, trusted), outputs, bool(card["scaled"]))
+        return Boosted(booster, outputs, coded=coded)
+    return Estimator(loaded(files[ESTIMATOR], where, trusted), outputs, bool(card["scaled"]), coded)
 
 
 def xgboost() -> Any:

@@ -14,7 +14,10 @@ NAMES = ("learning_rate", "max_leaf_nodes", "min_samples_leaf", "l2_regularizati
 
 
 class HistGradientLearner(RoundsLearner):
-    """HistGradientBoosting, which follows LightGBM (Ke et al. 2017); missing values go down a learned side."""
+    """HistGradientBoosting, which follows LightGBM (Ke et al. 2017); missing values go down a learned side.
+
+    Categories of 12 levels or more are split on as sets.
+    """
 
     name: ClassVar[str] = "histgb"
 
@@ -44,10 +47,11 @@ class HistGradientLearner(RoundsLearner):
             model: Any = getattr(module, f"HistGradientBoosting{kind}")
             told = {name: config[name] for name in NAMES if name in config}
             weight = {"class_weight": class_weight(config)} if view.classes else {}
-            state = model(early_stopping=False, warm_start=True, random_state=seed, **told, **weight)
+            columns = {"categorical_features": view.coded.is_code(view.features)} if view.coded.groups else {}
+            state = model(early_stopping=False, warm_start=True, random_state=seed, **told, **weight, **columns)
         state.set_params(max_iter=to)
-        fit_quietly(state, view.raw, view.targets)
-        return Estimator(state, len(view.classes), False), state
+        fit_quietly(state, view.coded.apply(view.raw), view.targets)
+        return Estimator(state, len(view.classes), False, view.coded), state
 
     def keep(self, state: Any) -> bytes:
         return dumped(state)

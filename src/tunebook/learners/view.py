@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunebook.data import Dataset, Folds, Parts, Preprocessor, Split, open_dataset
+from tunebook.learners.categories import Coded
 from tunebook.metrics import METRICS
 from tunebook.trial import Context
 
@@ -68,6 +69,11 @@ class View:
     def raw(self) -> Array:
         """Training rows as they are, float32."""
         return self.inputs(self.train, False)
+
+    @cached_property
+    def coded(self) -> Coded:
+        """Which categories have so many levels that trees do better with codes."""
+        return Coded.of(self.dataset)
 
     def undo(self, values: Array) -> Array:
         """Predicted values of a regression in the units of the target."""

@@ -17,7 +17,8 @@ OTHERS = ("rounds", "rounds_per_step", "class_weight")
 
 
 class XgboostLearner(RoundsLearner):
-    """XGBoost (Chen and Guestrin 2016) with histograms; missing values go down a learned side.
+    """XGBoost (Chen and Guestrin 2016) with histograms; missing values go down a learned side,
+    and categories of 12 levels or more are split on as sets.
 
     Each round draws from the seed and its number, so a booster that is taken up again ends like one that never paused.
     """
@@ -54,14 +55,15 @@ class XgboostLearner(RoundsLearner):
         module = xgboost()
         kept, matrix = state or (None, None)
         if matrix is None:
-            matrix = module.DMatrix(view.raw, label=view.targets, weight=row_weights(config, view))
+            inputs, weight = view.coded.apply(view.raw), row_weights(config, view)
+            matrix = module.DMatrix(inputs, label=view.targets, weight=weight, **_kinds(view))
         # a new booster each time, also where this one could go on: what it draws and rounds depends on its history
         booster = module.Booster(parameters(config, len(view.classes), seed), cache=[matrix])
         if kept is not None:
             booster.load_model(bytearray(kept))
         for number in range(booster.num_boosted_rounds(), to):
             booster.update(matrix, number)
-        return Boosted(booster, len(view.classes)), (bytes(booster.save_raw(raw_format="ubj")), matrix)
+        # a new booster each time, also where this one could go on: what it draws depends on its history
 
     def keep(self, state: Any) -> bytes:
         kept: bytes = state[0]
@@ -69,6 +71,14 @@ class XgboostLearner(RoundsLearner):
 
     def take_up(self, kept: bytes) -> Any:
         return kept, None
+
+
+def _kinds(view: View) -> dict[str, Any]:
+    """How XGBoost is told which columns are codes."""
+    if not view.coded.groups:
+        return {}
+    kinds = ["c" if code else "q" for code in view.coded.is_code(view.features)]
+    return {"feature_types": kinds, "enable_categorical": True}
 
 
 def parameters(config: Config, classes: int, seed: int) -> dict[str, Any]:

@@ -96,13 +96,13 @@ def tune_table(
     table = table_of(data, settings.seed, own.test, own.folds)
     learner = AutoLearner(tuple(families))
     goal = goal_for(learner, table.dataset, goal)
-    outer = None
-    if own.nested:
+    opening, outer = time.monotonic() - began, None
+    if own.nested and NESTED not in _notes(Path(settings.folder), settings.store):
         outer = nested_score(table, goal, own.nested, settings, lambda part, **more: tune_table(
             part, goal, space, families, **more))  # fmt: skip
         settings = replace(settings, time_limit=_rest(settings, began))
     space = space or learner.space(table.dataset)
-    asked = _planned(settings, table, time.monotonic() - began)
+    asked = _planned(settings, table, opening)
     asked = replace(asked, first=(*asked.first, *_first(learner, table, space)))
     objective = learner.objective(table.reference, table.split, goal, asked.steps, table.folds)
     if not math.isinf(settings.seconds):
