@@ -17,8 +17,8 @@ OTHERS = ("rounds", "rounds_per_step", "class_weight")
 
 
 class XgboostLearner(RoundsLearner):
-    """XGBoost (Chen and Guestrin 2016) with histograms; missing values go down a learned side,
-    and categories of 12 levels or more are split on as sets.
+    """XGBoost (Chen and Guestrin 2016) with histograms; missing values go down a learned side, and categories of 12
+    levels or more are split on as sets.
 
     Each round draws from the seed and its number, so a booster that is taken up again ends like one that never paused.
     """
@@ -63,7 +63,8 @@ class XgboostLearner(RoundsLearner):
             booster.load_model(bytearray(kept))
         for number in range(booster.num_boosted_rounds(), to):
             booster.update(matrix, number)
-        # a new booster each time, also where this one could go on: what it draws depends on its history
+        raw = bytes(booster.save_raw(raw_format="ubj"))
+        return Boosted(booster, len(view.classes), coded=view.coded), (raw, matrix)
 
     def keep(self, state: Any) -> bytes:
         kept: bytes = state[0]
