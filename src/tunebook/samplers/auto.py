@@ -21,6 +21,8 @@ class AutoSampler(Sampler):
     * Beyond: ``TPESampler``. A process holds some of so many only, and there are enough to estimate densities from.
     """
 
+    repeats = True
+
     def __init__(self, space: Space, goal: Goal, seed: int = 0) -> None:
         super().__init__(space, goal, seed)
         self._few, self._many = GPSampler(space, goal, seed), TPESampler(space, goal, seed)

@@ -4,7 +4,8 @@ The law, which ``tunebook.testing.check_sampler`` tests:
 
 ``tell(a); tell(b)`` equals ``tell(a + b)``; ``ask`` depends only on
 what was told, what is pending, the seed and the number of the first new trial; a batch holds no configuration twice,
-nor one that is pending, nor (on a finite space, until it is exhausted) one that was evaluated.
+nor one that is pending, nor (on a finite space, until it is exhausted) one that was evaluated. On an infinite one a
+sampler that says so (``repeats``) may evaluate a configuration again, to learn more of it than one noisy value.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import final
+from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ REDRAWS = 64
 LEADING = 3
 EXPLORED = 1711
 RESAMPLED, FACTORS = 0.25, (0.8, 1.2)
+_OWN = 6  # columns of a table's facts before the losses
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class History:
     beyond the limits, 0 or less within them, both inf where infeasible, and ``seconds`` (n,) that a trial took.
     ``ends`` (n,) are the losses of the first goal as they would be at the furthest step of all: see ``_partial``
     (the losses themselves if not given).
+    ``spread`` (n,) is the sum of squares around their mean of the losses of the first goal, and ``whole`` (n,) says
+    whether all trials of it came to their end (0 and True if not given).
     ``earlier`` (e, dim) are codes of what other studies tried, and ``scores`` (e,) how good it was there: standard
     normal, small is good.
     """
@@ -53,10 +57,15 @@ class History:
     ends: Array = field(default_factory=lambda: np.empty(0))
     earlier: Array = field(default_factory=lambda: np.empty((0, 0)))
     scores: Array = field(default_factory=lambda: np.empty(0))
+    spread: Array = field(default_factory=lambda: np.empty(0))
+    whole: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
 
     def __post_init__(self) -> None:
-        if len(self.ends) != len(self.number):
-            object.__setattr__(self, "ends", self.losses[:, 0].copy())
+        n = len(self.number)
+        usual = {"ends": self.losses[:, 0].copy(), "spread": np.zeros(n), "whole": np.ones(n, dtype=bool)}
+        for name, values in usual.items():
+            if len(getattr(self, name)) != n:
+                object.__setattr__(self, name, values)
 
     def __len__(self) -> int:
         return len(self.number)
@@ -82,6 +91,15 @@ class History:
         return replace(self, **rows)
 
 
+class _Told(NamedTuple):
+    """What counts of a trial: its step, losses and excesses, seconds, and whether it came to its end."""
+
+    step: int
+    numbers: tuple[float, ...]
+    seconds: float
+    whole: bool
+
+
 class _Table:
     """One row a configuration, kept up to date as trials are told, so that a suggestion need not read all again."""
 
@@ -90,9 +108,10 @@ class _Table:
         self.furthest: list[Trial | None] = []
         self.seen: list[dict[int, float]] = []
         self.at: dict[str, int] = {}
-        self.trials: list[dict[int, tuple[int, tuple[float, ...], float]]] = []
+        self.configs: dict[bytes, Config] = {}
+        self.trials: list[dict[int, _Told]] = []
         self.units = np.empty((16, dim))
-        self.facts = np.empty((16, 4 + self.goals + self.limits))
+        self.facts = np.empty((16, _OWN + self.goals + self.limits))
 
     def __contains__(self, key: str) -> bool:
         return key in self.at
@@ -100,12 +119,13 @@ class _Table:
     def __len__(self) -> int:
         return len(self.at)
 
-    def add(self, key: str, units: Array) -> None:
+    def add(self, key: str, config: Config, units: Array) -> None:
         row = self.at[key] = len(self.at)
         if row == len(self.units):
             self.units = np.concatenate([self.units, np.empty_like(self.units)])
             self.facts = np.concatenate([self.facts, np.empty_like(self.facts)])
         self.units[row] = units
+        self.configs[units.tobytes()] = config
         self.trials.append({})
         self.furthest.append(None)
         self.seen.append({})
@@ -114,28 +134,30 @@ class _Table:
         """A trial of the configuration came as far as it did; replaces what it had told before."""
         row = self.at[key]
         trials = self.trials[row]
-        told = (*trial.losses(self.goal), *trial.excess(self.goal))
-        trials[trial.number] = (trial.step, told, trial.seconds)
+        numbers = (*trial.losses(self.goal), *trial.excess(self.goal))
+        trials[trial.number] = _Told(trial.step, numbers, trial.seconds, trial.status is Status.COMPLETED)
         before = self.furthest[row]
         if before is None or before.number == trial.number or trial.step > before.step:
             self.furthest[row], self.seen[row] = trial, {}
         # repeats on smaller budgets say something else: only the furthest count
-        budget = max(s for s, _, _ in trials.values())
-        order = [trials[k] for k in sorted(trials) if trials[k][0] == budget]
-        sound = [told for _, told, _ in order if all(map(math.isfinite, told))]
-        means = [sum(x) / len(sound) for x in zip(*sound, strict=True)] if sound else [math.inf] * len(told)
-        spent = sum(s for _, _, s in order) / len(order)
-        self.facts[row] = min(trials), budget, len(sound), spent, *means
+        budget = max(t.step for t in trials.values())
+        order = [trials[k] for k in sorted(trials) if trials[k].step == budget]
+        sound = [t.numbers for t in order if all(map(math.isfinite, t.numbers))]
+        means = [sum(x) / len(sound) for x in zip(*sound, strict=True)] if sound else [math.inf] * len(numbers)
+        spread = sum((told[0] - means[0]) ** 2 for told in sound)
+        spent = sum(t.seconds for t in order) / len(order)
+        self.facts[row] = min(trials), budget, len(sound), spent, spread, all(t.whole for t in order), *means
 
     def history(self) -> History:
         n = len(self)
         order = np.argsort(self.facts[:n, 0], kind="stable")
         facts = self.facts[order]
         number, budget, repeats = facts[:, :3].astype(np.int64).T
-        losses, excess = facts[:, 4 : 4 + self.goals], facts[:, 4 + self.goals :]
+        losses, excess = facts[:, _OWN : _OWN + self.goals], facts[:, _OWN + self.goals :]
         feasible = np.isfinite(losses[:, 0])
         ends = self.ends(order, budget, losses[:, 0])
         told = History(number, self.units[order], losses, budget, feasible, repeats, excess, facts[:, 3], ends)
+        told = replace(told, spread=facts[:, 4], whole=facts[:, 5] > 0)
         for part in fields(told):
             getattr(told, part.name).flags.writeable = False
         return told
@@ -163,7 +185,12 @@ class _Table:
 
 
 class Sampler(ABC):
-    """Proposes configurations of ``space`` that may do well on ``goal``. Subclasses write ``propose``, nothing else."""
+    """Proposes configurations of ``space`` that may do well on ``goal``. Subclasses write ``propose``, nothing else.
+
+    ``repeats`` says that a known configuration among the proposals, as its row of ``History.X``, is meant.
+    """
+
+    repeats: ClassVar[bool] = False
 
     def __init__(self, space: Space, goal: Goal, seed: int = 0) -> None:
         self.space, self.goal, self.seed = space, goal, seed
@@ -199,7 +226,7 @@ class Sampler(ABC):
                 if key not in self._table:
                     new[key] = config
         for key, units in zip(new, self.space.encode(new.values()), strict=True):
-            self._table.add(key, units)
+            self._table.add(key, new[key], units)
         for key, trial in known:
             self._table.put(key, trial)
             self._history = None
@@ -215,8 +242,11 @@ class Sampler(ABC):
         rng = np.random.default_rng([self.seed, first])
         drawn = self.propose(n, first, self.history, units, rng)[:n]
         taken = {config_key(c) for c in waiting}
-        proposed = [*self._leading(taken), *(self.space.decode(drawn) if len(drawn) else [])]
-        return self._distinct(proposed[:n], taken, first)
+        configs = self.space.decode(drawn) if len(drawn) else []
+        if self.repeats and math.isinf(self.space.size):
+            # to the last bit, which codes need not keep
+            configs = [self._table.configs.get(row.tobytes(), c) for row, c in zip(drawn, configs, strict=True)]
+        return self._distinct([*self._leading(taken), *configs][:n], taken, first)
 
     @property
     @final
@@ -273,7 +303,9 @@ class Sampler(ABC):
         """
         out: list[Config] = []
         for i, proposal in enumerate(configs):
-            config = next((c for c in self._instead(proposal, taken, first + i) if not self._known(c, taken)), None)
+            again = self.repeats and math.isinf(self.space.size)
+            known = (lambda c: config_key(c) in taken) if again else (lambda c: self._known(c, taken))
+            config = next((c for c in self._instead(proposal, taken, first + i) if not known(c)), None)
             if config is None:
                 break
             taken.add(config_key(config))

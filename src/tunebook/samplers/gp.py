@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunebook.samplers._acquisition import PARENTS, Search
+from tunebook.samplers._again import settled, turns
 from tunebook.samplers._belief import Belief
 from tunebook.samplers._embedding import Embedding
 from tunebook.samplers._gp import Posterior, Priors, fit, posterior
@@ -85,10 +86,15 @@ class GPSampler(Sampler):
     step of a quadratic model around the incumbent (``_trust``), and three are while such steps pay. Elsewhere one of
     three is TPE's, of six where there is little noise: it looks where the processes are wrong.
 
+    On an infinite space, where repeats differ by so much that it matters, up to every second trial is another one of a
+    configuration with a good mean (``_again``).
+
     What is proposed follows from the history alone. Hyperparameters are fitted to the first rows, in the order of
     trials: to all of up to 48, then to all but the last few (``refit_size``), 260 at most, from where a longer fit at
     an earlier number of rows had come. What is cached could be computed again.
     """
+
+    repeats = True
 
     def __init__(self, space: Space, goal: Goal, seed: int = 0, per_second: bool = False) -> None:
         super().__init__(space, goal, seed)
@@ -111,6 +117,7 @@ class GPSampler(Sampler):
             return points
         rows, failed = self._rows(history)
         plain = history.plain and not (self._belief.any or self.per_second or len(history.scores))
+        repeated = turns(history) if plain and math.isinf(self.space.size) else 0
         labels = None
         if not history.feasible.all():
             labels = self._model("failed", failed)
@@ -122,6 +129,10 @@ class GPSampler(Sampler):
             if history.partial and (first + i) % EXPLORING == 0:
                 found = self._start.points(first + i, 1)[0]
             elif plain:
+                again = self._again(rows, history, waiting) if (first + i) % 4 < repeated else None
+                if again is not None:
+                    out.append(again)
+                    continue
                 found = self._aside(rows, history, waiting, first + i, rng)
             if found is None or keys(found[None])[0] in taken:
                 if plain:
@@ -200,6 +211,14 @@ class GPSampler(Sampler):
         mean = _targets(rows.y, kind)[order] - model.noise * rows.v[order] * model.alpha
         believed = model.scaled(self._embedding.inputs(waiting))
         return model.extended(believed, np.ones(len(waiting))), mean, order
+
+    def _again(self, rows: _Rows, history: History, waiting: Array) -> Array | None:
+        """Codes (dim,) of the configuration with the best mean that is not waiting nor settled; None without one."""
+        _, mean, order = self._believing("power", rows, waiting)
+        outside = ((history.X < 0) | (history.X > 1)).any(axis=1)
+        out = {*keys(waiting), *keys(history.X[settled(history) | outside])}
+        ranked = rows.X[order[np.argsort(mean, kind="stable")]]
+        return next((row for row, key in zip(ranked, keys(ranked), strict=True) if key not in out), None)
 
     def _aside(
         self, rows: _Rows, history: History, waiting: Array, number: int, rng: np.random.Generator
