@@ -117,10 +117,16 @@ def curve(name: str, folder: Path, config: Config, stops: list[int], data: str) 
     return [dict(e.measurement.metrics) for e in told if isinstance(e, Measured)]
 
 
-@pytest.mark.parametrize(("name", "kind"), [*PAIRS])
-def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(tmp_path: Path, name: str, kind: str) -> None:
+@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(
+    tmp_path: Path, name: str, kind: str, everything: bool
+) -> None:
     save_arrays(dataset(kind), tmp_path / "d.npz")
     config = {**space(name, kind).default, "dropout": 0.2, "schedule": "cosine", "clip_norm": 1.0}
+    if everything:
+        config |= {"ema": 0.9, "precision": "bf16", "warmup": 0.1}
+        config |= {} if kind == "tokens" else {"noise": 0.1, "mixup": 0.3}
     whole = curve(name, tmp_path / "a", config, [4], f"npz:{tmp_path / 'd.npz'}")
     parts = curve(name, tmp_path / "b", config, [1, 3, 4], f"npz:{tmp_path / 'd.npz'}")
     assert len(whole) == 4 and parts == whole
