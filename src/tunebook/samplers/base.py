@@ -242,7 +242,7 @@ class Sampler(ABC):
         rng = np.random.default_rng([self.seed, first])
         drawn = self.propose(n, first, self.history, units, rng)[:n]
         taken = {config_key(c) for c in waiting}
-        configs = self.space.decode(drawn) if len(drawn) else []
+        configs: list[Config] = [*self.space.decode(drawn)] if len(drawn) else []
         if self.repeats and math.isinf(self.space.size):
             # to the last bit, which codes need not keep
             configs = [self._table.configs.get(row.tobytes(), c) for row, c in zip(drawn, configs, strict=True)]
@@ -304,8 +304,9 @@ class Sampler(ABC):
         out: list[Config] = []
         for i, proposal in enumerate(configs):
             again = self.repeats and math.isinf(self.space.size)
-            known = (lambda c: config_key(c) in taken) if again else (lambda c: self._known(c, taken))
-            config = next((c for c in self._instead(proposal, taken, first + i) if not known(c)), None)
+            instead = self._instead(proposal, taken, first + i)
+            config = proposal if again and config_key(proposal) not in taken else None
+            config = config or next((c for c in instead if not self._known(c, taken)), None)
             if config is None:
                 break
             taken.add(config_key(config))
