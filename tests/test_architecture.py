@@ -13,7 +13,7 @@ LADDER = (  # lowest row first
     ("errors", "faults", "threads"),
     ("space", "goal", "pareto", "sealed"),
     ("trial",),
-    ("measurement",),
+    ("measurement", "beginnings"),
     ("objective", "metrics", "data"),
     ("samplers", "schedulers", "stores", "executors/base", "analysis"),
     ("diagnose", "ensembles"),

@@ -79,3 +79,44 @@ def test_short_and_scheduled_trainings_are_left_alone() -> None:
             Measurement(s, {"loss": float(s)}) for s in range(1, 7)))  # fmt: skip
         assert scheduler.judge(hopeless, [hopeless]) is Verdict.GO
         assert scheduler.expected_steps(10) == 10 * scheduler.steps
+
+
+def plateau(n: int, share: float = 0.1, noise: float = 0.001, seed: int = 0) -> list[list[float]]:
+    """Most learn nothing at all; of the others each step shows a little more."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(1, STEPS + 1) / STEPS
+    end = rng.uniform(0.1, 0.4, (n, 1))
+    learns = rng.random((n, 1)) < share
+    told = 0.7 - learns * (0.7 - end) * (1 - np.exp(-3 * t)) + noise * rng.standard_normal((n, STEPS))
+    return [list(map(float, row)) for row in told]
+
+
+def test_where_most_get_nowhere_short_starts_and_only_those_that_stand_out_go_on() -> None:
+    told = plateau(150)
+    scheduler = AutoScheduler(GOAL, STEPS)
+    state = simulate(scheduler, told)
+    done = list(state.values())
+    assert scheduler.stuck(done) and "got nowhere in 3 steps, so new ones get 1 step first" in scheduler.why(done)
+    assert sum(t.step == 1 for t in done) > 80
+    assert min(t.loss(GOAL) for t in done) <= sorted(min(c) for c in told)[2]
+    assert spent(state) < 0.12 * 150 * STEPS
+
+
+def test_eight_begin_before_anybody_goes_on() -> None:
+    state = simulate(AutoScheduler(GOAL, STEPS), curves(8))
+    scheduler = AutoScheduler(GOAL, STEPS)
+    paused = [
+        Trial(n, "r", {"x": n}, status=Status.PAUSED, until=3, curve=tuple(
+            Measurement(s, {"loss": 1.0 / s + 0.1 * n}) for s in (1, 2, 3))) for n in range(8)
+    ]  # fmt: skip
+    assert scheduler.plan(paused[:7], 1, 10).fresh == (3,)
+    assert [r.trial for r in scheduler.plan(paused, 2, 10).resume] == [0, 1]
+    assert scheduler.plan(paused[:3], 1, 0).resume[0].trial == 0  # no more can come
+    assert scheduler.plan([], 16, 100).fresh == (3,) * 16
+    assert max(t.step for t in state.values()) == STEPS
+
+
+def test_much_noise_is_no_plateau() -> None:
+    scheduler = AutoScheduler(GOAL, STEPS)
+    done = simulate(scheduler, curves(30, noise=0.8))
+    assert not scheduler.stuck(list(done.values()))

@@ -22,6 +22,7 @@ MAKES = {
     "hyperband": HyperbandScheduler,
     "asha": AshaScheduler,
     "asha, eta 2": partial(AshaScheduler, eta=2, r_min=1),
+    "asha, only who stands out": partial(AshaScheduler, clear=3.0),
     "asha, stopping": partial(AshaScheduler, form="stopping"),
 }
 

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from tunebook.beginnings import best_stands_out, stuck
 from tunebook.samplers._acquisition import PARENTS, Search
 from tunebook.samplers._again import settled, turns
 from tunebook.samplers._belief import Belief
@@ -34,7 +35,7 @@ Index = npt.NDArray[np.int64]
 Kind = Literal["power", "ranks", "failed", "limit", "seconds", "before"]
 
 WARP_FROM = 12
-EXPLORING, CHEAP_START = 4, 14
+EXPLORING, CHEAP_START, DARK = 4, 14, 100
 REFITS = ((400, 16), (150, 8), (48, 4), (0, 1))
 EACH = 150
 FITTED = 260
@@ -80,7 +81,8 @@ class GPSampler(Sampler):
     scores is what losses are expected to follow, and the process is one of the rest.
     Configurations that were cut short count with the loss that they are taken to end with (``History.ends``).
     While there are such, there are 14 points to begin with, as they are cheap, and one of four proposals is a Sobol
-    point: what short trainings say can mislead.
+    point: what short trainings say can mislead. Where most of them get nowhere, there are Sobol points (up to 100)
+    until one stands out.
 
     Where all axes are smooth and the fitted noise is at most a twentieth of the variance, one of four proposals is a
     step of a quadratic model around the incumbent (``_trust``), and three are while such steps pay. Elsewhere one of
@@ -110,7 +112,8 @@ class GPSampler(Sampler):
     @one_thread
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         begin = LEADING if len(history.scores) else max(self._begin, CHEAP_START if history.partial else 0)
-        if len(history) < begin or history.feasible.sum() < 2 or self.space.dim == 0:
+        few = len(history) < begin or history.feasible.sum() < 2
+        if few or self.space.dim == 0 or self._in_the_dark(history):
             points = self._belief.bent(self._start.points(first, n))
             if n and not len(history) and not len(pending):
                 points[0] = np.nan
@@ -146,6 +149,14 @@ class GPSampler(Sampler):
             taken.update(keys(found[None]))
             out.append(found)
         return np.array(out).reshape(len(out), self.space.dim)
+
+    def _in_the_dark(self, history: History) -> bool:
+        """Whether most trials that were cut short got nowhere, and none stands out: a model would be one of noise."""
+        if not history.partial or len(history) >= DARK:
+            return False
+        told = sorted(self.told, key=lambda t: t.number)
+        start = max(3, min((t.step for t in told if len(t.curve) >= 3), default=3))
+        return stuck(told, self.goal, start) and not best_stands_out(told, self.goal, start)
 
     def _search(self, kind: Kind, rows: _Rows, labels: Posterior | None, waiting: Array) -> Search:
         """The search for the next proposal by one of the models."""

@@ -27,3 +27,4 @@ from tunebook.schedulers.stops import MedianStop as MedianStop
 from tunebook.schedulers.stops import PatienceStop as PatienceStop
 from tunebook.schedulers.stops import PlateauStop as PlateauStop
 from tunebook.schedulers.stops import Stop as Stop
+from tunebook.schedulers.thaw import FreezeThawScheduler as FreezeThawScheduler

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tunebook.beginnings import jump
 from tunebook.errors import SettingError, nearest
 from tunebook.schedulers.base import Plan, Resume, Scheduler, Verdict, arrived, halved, rungs
 from tunebook.trial import Goal, Status, Trial
@@ -25,20 +26,25 @@ class AshaScheduler(Scheduler):
     are judged, on reaching a rung, not to be among its best so far; what was stopped does not come back, so a few
     stopped too early are the price of needing no checkpoints.
 
+    With ``clear`` above 0 only those are promoted that are better than the median of their rung by so many times what
+    measurements jump about (``beginnings.jump``), and the best 1/``eta``**2 whatever they have.
+
     Failed trials count on the rungs that they were to reach, and are never promoted. A trial that stopped by itself
     counts on every rung of the promotion form with the best it had. Raises SettingError.
     """
 
-    def __init__(self, goal: Goal, steps: int, eta: int = 3, r_min: int | None = None, form: str = "promotion") -> None:
+    def __init__(
+        self, goal: Goal, steps: int, eta: int = 3, r_min: int | None = None, form: str = "promotion", clear: float = 0
+    ) -> None:
         super().__init__(goal, steps)
         self.rungs = rungs(steps, eta, r_min)
-        self.eta = eta
+        self.eta, self.clear = eta, clear
         if form not in FORMS:
             raise SettingError("unknown form of ASHA", where="form", got=repr(form), expected=nearest(str(form), FORMS))
         self.form = form
 
     def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
-        resume = list(self._interrupted(trials))
+        resume = list(self.interrupted(trials))
         if self.form == "promotion":
             resume += self._promoted(trials, least=0)
         fresh = max(0, min(free - len(resume), left))
@@ -64,7 +70,7 @@ class AshaScheduler(Scheduler):
         promoted depends on the order of arrival."""
         return halved(n, self.rungs, self.eta)
 
-    def _interrupted(self, trials: Sequence[Trial]) -> Iterator[Resume]:
+    def interrupted(self, trials: Sequence[Trial]) -> Iterator[Resume]:
         """Trials that were paused before they reached their target."""
         for t in trials:
             if t.status is Status.PAUSED:
@@ -74,9 +80,14 @@ class AshaScheduler(Scheduler):
 
     def _promoted(self, trials: Sequence[Trial], least: int) -> Iterator[Resume]:
         """Who goes on from a rung, highest rungs first; at least ``least`` a rung are among its best."""
+        bar = self.clear * jump(trials, self.goal) if self.clear and not least else 0.0
         for rung, above in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
             here = [t for t in trials if _counts(t, rung)]
-            best = self.ranked(here, rung)[: max(least, len(here) // self.eta)]
+            order = self.ranked(here, rung)
+            best = order[: max(least, len(here) // self.eta)]
+            if bar and order:
+                middle, sure = self.loss_at(order[len(order) // 2], rung), len(here) // self.eta**2
+                best = best[:sure] + [t for t in best[sure:] if self.loss_at(t, rung) < middle - bar]
             resting = (t for t in best if t.status is Status.PAUSED and rung <= t.step < above and t.until <= t.step)
             yield from (Resume(t.number, above) for t in resting)
 

@@ -22,6 +22,7 @@ from tunebook.schedulers.stops import (
     PlateauStop,
     Stop,
 )
+from tunebook.schedulers.thaw import FreezeThawScheduler
 from tunebook.trial import Goal
 
 STOPS: Mapping[str, Callable[[Goal, int], Stop]] = {
@@ -40,6 +41,7 @@ SCHEDULERS: Mapping[str, Callable[[Goal, int], Scheduler]] = {
     "hyperband": HyperbandScheduler,
     "asha": AshaScheduler,
     "asha-stopping": partial(AshaScheduler, form="stopping"),
+    "freeze-thaw": FreezeThawScheduler,
     "population": PopulationScheduler,
     **STOPS,
 }
