@@ -1,4 +1,4 @@
-"""Somebody's plain PyTorch loop, tuned: the three lines that changed are marked."""
+"""Somebody's plain PyTorch loop, tuned: the lines that changed are marked."""
 
 import argparse
 
@@ -8,6 +8,7 @@ from torch import nn
 
 import tunebook
 from tunebook import Float, Goal, Int, Space
+from tunebook.interop.torch import Epochs
 
 
 @tunebook.objective  # 1: the function takes a run ...
@@ -22,14 +23,15 @@ def train(run):
 
     model = nn.Sequential(nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    for epoch in range(1, run.until + 1):
+    epochs = Epochs(run, model, optimizer)  # 3: ... goes on where it was ...
+    for _ in epochs:
         for rows in torch.randperm(len(x_train)).split(64):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(x_train[rows]), y_train[rows]).backward()
             optimizer.step()
         with torch.no_grad():
             accuracy = (model(x_valid).argmax(1) == y_valid).float().mean()
-        run.report(epoch, accuracy=accuracy)  # 3: ... and reports to it.
+        epochs.report(accuracy=accuracy)  # 4: ... and reports to it.
 
 
 def main() -> None:

@@ -29,6 +29,8 @@ LADDER = (  # lowest row first
 ROW = {room: row for row, rooms in enumerate(LADDER) for room in rooms}
 HOMES = {  # heavy packages, and the only places that may import them
     "torch": ("training/", "learners/", "interop/"),
+    "keras": ("interop/keras.py",),
+    "lightning": ("interop/lightning.py",),
     "ray": ("executors/ray.py",),
     "starlette": ("web/",),
 }

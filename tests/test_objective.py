@@ -138,6 +138,26 @@ def test_early_stop_ends_a_run_on_purpose(form: str) -> None:
     assert (ended.status, ended.note) == (Status.STOPPED, "no progress")
 
 
+@pytest.mark.parametrize("returned", [None, 0.25, {"loss": 0.25}, EarlyStop("no progress")])
+def test_what_is_called_inside_a_loop_can_say_that_it_ends_early(returned: Any) -> None:
+    def reports(run: Any) -> Any:
+        run.report(1, loss=1.0)
+        run.end_early("bored" if not isinstance(returned, EarlyStop) else "overruled")
+        return returned
+
+    measured, ended = played(objective(reports))
+    assert len(measured) == 1, "what is returned then is no measurement"
+    note = "no progress" if isinstance(returned, EarlyStop) else "bored"
+    assert (ended.status, ended.note) == (Status.STOPPED, note)
+
+    def goes_on(run: Any) -> None:
+        run.end_early("bored")
+        for step in (1, 2, 3):
+            run.report(step, loss=1.0)
+
+    assert played(objective(goes_on))[1].status is Status.COMPLETED
+
+
 def test_what_comes_after_the_last_step_runs_but_does_not_count() -> None:
     log = []
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import tunebook
 
-HEAVY = ("torch", "sklearn", "ray", "xgboost", "starlette", "pandas", "pyarrow", "matplotlib")
+HEAVY = ("torch", "sklearn", "ray", "xgboost", "starlette", "pandas", "pyarrow", "matplotlib", "keras", "lightning",
+         "transformers")  # fmt: skip
 
 
 def loaded_by(statement: str) -> set[str]:

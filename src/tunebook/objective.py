@@ -275,6 +275,12 @@ class ReportingRun(Run):
         with self._channel.lock:
             self._channel.hand_over(step, metrics, self.metric)
 
+    def end_early(self, reason: str) -> None:
+        """Say that the loop ends before ``until`` on purpose: what returning EarlyStop says, for code that is called
+        by the loop and does not return from the objective itself. A number that the objective returns then does not
+        count as the metric of step ``until``."""
+        self._channel.early = EarlyStop(reason)
+
 
 class _Channel:
     """Hands measurements from the user's thread to the stream, one at a time: each side waits for the other."""
@@ -286,6 +292,7 @@ class _Channel:
         self.item: Measurement | None = None
         self.step = 0
         self.returned: object = None
+        self.early: EarlyStop | None = None
         self.error: BaseException | None = None
         self.over = False
         self.closing = False
@@ -340,8 +347,8 @@ class _FromFunction:
         channel = live._channel
         try:
             returned = self.function(live)
-            if returned is None or isinstance(returned, EarlyStop):
-                channel.returned = returned
+            if returned is None or isinstance(returned, EarlyStop) or channel.early is not None:
+                channel.returned = returned if isinstance(returned, EarlyStop) else channel.early
             elif channel.step < live.until:  # who reported the last step as well has said it all
                 metrics = returned if isinstance(returned, Mapping) else {live.metric: returned}
                 channel.hand_over(live.until, metrics, live.metric)

@@ -52,14 +52,41 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_checkpoints(folder: Path) -> int:
-    """Remove the checkpoints that tunebook wrote into a run's folder, and nothing else; returns their bytes."""
+    """Remove the checkpoints that tunebook wrote or sealed in a run's folder, and nothing else; returns their bytes."""
     if not folder.is_dir():
         return 0
     found = [path for path in folder.iterdir() if CHECKPOINT.fullmatch(path.name)]
     freed = sum(path.stat().st_size for path in found)
     for path in found:
         path.unlink(missing_ok=True)
+    for card in list(folder.rglob(f"checkpoint-*/{CARD}")):
+        freed += sum(path.stat().st_size for path in card.parent.rglob("*") if path.is_file())
+        shutil.rmtree(card.parent, ignore_errors=True)
     return freed
+
+
+def seal_folder(folder: Path, told: Mapping[str, Any]) -> None:
+    """Seal a folder that somebody else has filled: write a card of plain JSON with the digests of its files."""
+    files = {name: digest(read_bytes(folder / name)) for name in _files_of(folder)}
+    card = {**told, "files": files}
+    card["digest"] = seal(card)
+    write_whole(folder / CARD, (json.dumps(card, indent=2, sort_keys=True) + "\n").encode())
+
+
+def read_sealed(folder: Path) -> dict[str, Any]:
+    """The card of a folder, all of whose files are what the card says. Raises CheckpointError."""
+    card = read_card(folder)
+    if _files_of(folder) != sorted(card.get("files", {})):
+        raise tampered(folder)
+    for name in card["files"]:
+        read_file(folder, card, name)
+    return card
+
+
+def _files_of(folder: Path) -> list[str]:
+    """The names of the files in a folder and those in it, its card excepted."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return sorted(name for name in found if name != CARD)
 
 
 def write_sealed(folder: Path, told: Mapping[str, Any], files: Mapping[str, bytes]) -> Path:
