@@ -108,13 +108,14 @@ class Layout:
 
     def bandwidths(self, X: Array) -> Array:
         """Scott's rule for each axis, with one observation of the uniform density mixed in: (d,)."""
-        there = ~np.isnan(X)
-        n = there.sum(axis=0)
+        total = X.sum(axis=0)
+        there = None if np.isfinite(total).all() else ~np.isnan(X)
+        n = np.full(X.shape[1], len(X)) if there is None else there.sum(axis=0)
         dims = max(1.0, float(n.sum()) / max(1, len(X)))
-        whole = dims == X.shape[1]
-        mean = (X if whole else np.where(there, X, 0.0)).sum(axis=0) / np.maximum(n, 1)
-        square = (X - mean) ** 2
-        scatter = (square if whole else np.where(there, square, 0.0)).sum(axis=0)
+        mean = (total if there is None else np.where(there, X, 0.0).sum(axis=0)) / np.maximum(n, 1)
+        away = X - mean
+        away *= away
+        scatter = (away if there is None else np.where(there, away, 0.0)).sum(axis=0)
         sd = np.sqrt((scatter + UNIFORM_SD**2) / (n + 1))
         return np.asarray(1.06 * sd * np.power(n + 1.0, -1.0 / (dims + 4.0)))
 
@@ -174,12 +175,12 @@ class Parzen:
         An observation beyond [0, 1], of an earlier and wider space, is moved to the edge, and its weight is what its
         kernel gives to the edge.
         """
-        near = np.minimum(np.maximum(X, 0.0), 1.0)  # clip takes longer for few numbers
-        gone = np.isnan(X)
-        seen = len(X) - gone.sum(axis=0)
+        inside = bool(X.min(initial=0.0) >= 0 and X.max(initial=0.0) <= 1)  # false where there is a NaN
+        near = X if inside else np.minimum(np.maximum(X, 0.0), 1.0)  # clip takes longer for few numbers
+        seen = len(X) if inside else len(X) - np.isnan(X).sum(axis=0)
         s = np.minimum(np.maximum(layout.bandwidths(near) / sharper, 1.0 / np.minimum(100.0, seen + 1.0)), 1.0)
-        if ((near != X) & ~gone).any():
-            away = np.where(gone, 0.0, (X - near) / s)
+        if not inside and ((near != X) & ~np.isnan(X)).any():
+            away = np.where(np.isnan(X), 0.0, (X - near) / s)
             w = w * np.exp(-0.5 * np.minimum(np.einsum("ij,ij->i", away, away), 1000.0))
         weights = np.append(w, 1.0)
         kernels = layout.kernels(s, len(X))
@@ -220,7 +221,7 @@ class Parzen:
         mu, s = centre[:, layout.smooth] / self.s[layout.smooth], self.s[layout.smooth]
         low = ndtr(-mu)
         drawn = s * (mu + ndtri(low + out[:, layout.smooth] * (ndtr(1.0 / s - mu) - low)))
-        out[:, layout.smooth] = np.where(np.isnan(mu), out[:, layout.smooth], np.clip(drawn, 0.0, 1.0))
+        out[:, layout.smooth] = np.where(np.isnan(mu), out[:, layout.smooth], np.minimum(np.maximum(drawn, 0.0), 1.0))
         for t, kernel in zip(layout.tables, self.kernels, strict=True):
             at = np.flatnonzero(~np.isnan(centre[:, t.column]))
             mass = np.exp(kernel) * t.width[:, None]
