@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from tunebook.errors import CheckpointError
+from tunebook.objective import Run
 from tunebook.sealed import digest, write_whole
-from tunebook.training.checkpoint import NAME, Checkpoints
+from tunebook.training import Part, classification, train
+from tunebook.training.checkpoint import NAME, Checkpoint, Checkpoints, read_checkpoint
 from tunebook.training.tensor_file import pack, unpack
 
 SHAPES = {"w": (3, 2), "b": (2,)}
@@ -77,24 +80,47 @@ def test_the_one_before_is_kept_and_no_more(tmp_path: Path) -> None:
     assert [p.name.split("-")[1] for p in tmp_path.iterdir()] == ["0000006"]
 
 
+def a_real_one(folder: Path) -> Path:
+    """A folder with two checkpoints of a training with an optimizer, an average and a curve; returns the newest."""
+    part = Part(torch.randn(12, 3), torch.arange(12) % 2)
+    task = classification(lambda config: nn.Linear(3, 2), part, part, epochs=5)
+    config = {"ema": 0.5, "schedule": "plateau"}
+    for epochs in (1, 2):
+        list(train(task, Run(0, config, epochs, folder, metric="accuracy")))
+    return max(folder.iterdir())
+
+
 def test_300_flipped_bits_are_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In the head, where a flip may still be well-formed JSON, in the tensors, and in the file's name."""
     whole, rng = tmp_path / "whole", random.Random(0)
-    newest = two(whole)
-    data = newest.read_bytes()
+    newest = a_real_one(whole)
+    data, name = newest.read_bytes(), newest.name.encode()
+    head = 8 + int.from_bytes(data[:8], "little")
     for i in range(300):
         folder = tmp_path / str(i)
         shutil.copytree(whole, folder)
-        # some in the head, where a flip may still be well-formed JSON, and some anywhere
-        at = rng.randrange(8 * (300 if i % 2 else len(data)))
-        flipped = bytearray(data)
-        flipped[at // 8] ^= 1 << at % 8
-        (folder / newest.name).write_bytes(flipped)
+        damaged, called = bytearray(data), bytearray(name)
+        within = (range(head), range(head, len(data)), range(len(name)))[i % 3]
+        at, bit = rng.choice(within), rng.randrange(8)
+        (called if i % 3 == 2 else damaged)[at] ^= 1 << bit
+        if i % 3 == 2 and (b"/" in called or b"\0" in called or called[at] >= 128):
+            called = bytearray(name.replace(b"checkpoint", b"checkpoing"))  # what no file can be called
+        (folder / newest.name).unlink()
+        (folder / os.fsdecode(bytes(called))).write_bytes(damaged)
         caplog.clear()
-        found = Checkpoints(folder, "me").latest(SHAPES)
+        found = read_latest(folder)
         assert found is not None
-        assert found.step == 1, f"bit {at} was not noticed"
-        assert "a checkpoint is damaged" in caplog.text
-        assert (folder / f"{newest.name}.corrupt").read_bytes() == bytes(flipped)
+        assert found.step == 1, f"bit {bit} of byte {at} was not noticed"
+        named = NAME.fullmatch(os.fsdecode(bytes(called)))
+        if named:  # else it is no checkpoint any more, by its name
+            assert "set aside as" in caplog.text
+            assert (folder / f"{named[0]}.corrupt").read_bytes() == bytes(damaged)
+
+
+def read_latest(folder: Path) -> Checkpoint | None:
+    """The newest sound checkpoint, of whatever run is in the folder."""
+    identity = read_checkpoint(min(folder.glob("checkpoint-0000001-*"))).meta["identity"]
+    return Checkpoints(folder, identity).latest({"weight": (2, 3), "bias": (2,)})
 
 
 class Evil:
@@ -222,7 +248,9 @@ from tunebook.trial import Context, Goal
 
 EPOCHS, KILLS = 8, 10
 torch.set_num_threads(1)
-config = {"channels": 4, "dropout": 0.3, "optimizer": "adam", "lr": 0.003, "schedule": "cosine", "warmup": 0.1}
+config = {"channels": 4, "dropout": 0.3, "optimizer": "adam", "lr": 0.003, "schedule": "plateau", "warmup": 0.1,
+          "plateau_patience": 0, "gamma": 0.5, "ema": 0.9, "mixup": 0.2, "noise": 0.1, "translation": 0.1,
+          "precision": "bf16"}
 objective = learner_named("cnn").objective("sklearn:digits", Split(seed=0), Goal("accuracy", "maximize"), EPOCHS)
 folder, rng, seen = Path(sys.argv[1]), random.Random(1), []
 
