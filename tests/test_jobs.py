@@ -197,13 +197,14 @@ def test_listed_runs_that_are_there_are_not_run_again(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1h30m", 5400), ("90s", 90), ("2h", 7200), (" 1.5 m ", 90), (5, 5), (0.5, 0.5), (None, math.inf)],
+    [("1h30m", 5400), ("90s", 90), ("2h", 7200), (" 1.5 m ", 90), (5, 5), (0.5, 0.5), (None, math.inf),
+     ("20 at 2.50/h", 28800), ("$1.20 @ $0.01 per minute", 7200), ("3 € at 1 € an hour", 10800)],
 )
 def test_durations(text, value):
     assert seconds(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "10", "1h30", "m", "-5s", "1d", "5s1h", 0, -1, True, "nan", math.nan])
+@pytest.mark.parametrize("text", ["", "10", "1h30", "m", "20 at 2", "20 at 0/h", "0 at 2/h", "-5s", "1d", "5s1h", 0, -1, True, "nan", math.nan])
 def test_what_is_no_duration(text):
     with pytest.raises(SettingError, match="time limit"):
         seconds(text)

@@ -16,6 +16,9 @@ from tunebook.space import Config
 from tunebook.study import Listener
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_MONEY = re.compile(
+    r"(?P<money>\d+(?:\.\d+)?)(?:at|@)(?P<price>\d+(?:\.\d+)?)(?:/|an|per)(?P<unit>h|hour|m|minute|s|second)"
+)
 _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit})?" for unit in _UNITS))
 
 
@@ -44,7 +47,8 @@ class Settings:
 
     steps       length of a full training, in the steps that the objective reports (epochs, rounds, ...)
     trials      budget: how many trials may be created in all
-    time_limit  budget: seconds, or text such as "90s", "10m", "2h"; whatever ends first
+    time_limit  budget: seconds, text such as "90s", "10m", "2h", or money such as "20 at 2.50/h", what the machine
+                costs; whatever ends first
     workers     processes that train at the same time; by default one for each core; 0 runs in this process
     seed        of everything random
     folder      what is written goes here and nowhere else; its last part is the study's name
@@ -116,10 +120,12 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
 
 
 def seconds(text: str | float | None) -> float:
-    """A duration in seconds: a number, or text with a unit; infinite for None.
+    """A duration in seconds: a number, text with a unit, or money and what it buys; infinite for None.
 
     >>> seconds("1h30m"), seconds("90s"), seconds(5)
     (5400.0, 90.0, 5.0)
+    >>> seconds("20 at 2.50/h"), seconds("$1.20 at $0.01 per minute")
+    (28800.0, 7200.0)
     """
     if text is None:
         return math.inf
@@ -127,12 +133,17 @@ def seconds(text: str | float | None) -> float:
     if isinstance(text, str) and re.fullmatch(r"\d+(\.\d+)?", told):
         raise SettingError("a time limit without a unit", where="time_limit", got=told, fix=f"{told}s or {told}m",
                            code="CONFIG-045")  # fmt: skip
-    if isinstance(text, str):
+    bought = _MONEY.fullmatch(re.sub(r"[$€£¥]", "", told)) if isinstance(text, str) else None
+    if bought:
+        price = float(bought["price"])
+        value = float(bought["money"]) * _UNITS[bought["unit"][0]] / price if price else math.nan
+    elif isinstance(text, str):
         whole = _DURATION.fullmatch(told)
         value = sum(float(n) * _UNITS[unit] for unit, n in whole.groupdict("0").items()) if whole else math.nan
     else:
         value = math.nan if isinstance(text, bool) else float(text)
     if not value > 0:
         raise SettingError("this is not a time limit", where="time_limit", got=repr(text),
-                           expected="hours, minutes, seconds: 90s, 10m, 1h30m", code="CONFIG-046")  # fmt: skip
+                           expected="hours, minutes, seconds: 90s, 10m, 1h30m; or money: 20 at 2.50/h",
+                           code="CONFIG-046")  # fmt: skip
     return value

@@ -54,7 +54,9 @@ Store = Annotated[
     str | None, typer.Option("--store", metavar="URL", help="The database of the record, if not in the folder.")
 ]
 Trials = Annotated[int | None, typer.Option("--trials", "-n", metavar="N", help="Budget: trials in all.")]
-TimeLimit = Annotated[str | None, typer.Option("--time-limit", metavar="TIME", help="Budget: 90s, 10m, 1h30m.")]
+TimeLimit = Annotated[
+    str | None, typer.Option("--time-limit", metavar="TIME", help="Budget: 90s, 10m, 1h30m; or money: 20 at 2.50/h.")
+]
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
