@@ -131,6 +131,21 @@ def test_a_worker_stays_warm_and_has_one_numerical_thread(opened: Open, monkeypa
     assert {m.measurement.metrics["threads"] for m in desk.measured(0)} == {1.0}
 
 
+def test_workers_that_were_started_before_take_the_runs(opened: Open) -> None:
+    desk = opened(capacity=2)
+    assert isinstance(desk.executor, LocalExecutor)
+    desk.executor.warm()
+    desk.executor.warm()
+    started = {worker.pid for worker in desk.executor._workers}
+    assert len(started) == 2
+    first, second = desk.submit(), desk.submit()
+    desk.end(first)
+    desk.end(second)
+    assert {desk.pid(first), desk.pid(second)} == started
+    desk.executor.close()
+    assert all(gone(pid) for pid in started)
+
+
 def test_times_are_filled_in(opened: Open) -> None:
     desk = opened(counts)
     desk.end(desk.submit(pause=0.02))

@@ -199,6 +199,16 @@ def _many_rows() -> Dataset:
     return from_arrays(rng.normal(size=(6_000, 3)), rng.normal(size=6_000))
 
 
+def test_to_save_a_classic_model_loads_no_torch_and_torch_loads_afterwards() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys; from tunebook.learners.fitted import dumped\n"
+         "from sklearn.linear_model import Ridge\n"
+         "dumped(Ridge().fit([[0.0], [1.0]], [0.0, 1.0])); print('torch' in sys.modules)\n"
+         "import torch; print(torch.ones(2).sum().item())"],
+        capture_output=True, text=True, check=True)  # fmt: skip
+    assert told.stdout.split() == ["False", "2.0"]
+
+
 def test_what_was_decided_on_probabilities_is_kept_with_the_model(tmp_path: Path) -> None:
     objective = table("logistic").objective("sklearn:breast_cancer", Split(), ACCURACY, 5, Folds(5))
     played(objective, run_of(tmp_path, {"C": 1.0}, 5, "train_accuracy", Context(seed=1, final=True)))

@@ -36,6 +36,10 @@ class Executor(ABC):
     def poll(self, timeout: float = 1.0) -> list[Event]:
         """Events since the last call, in order for each run; waits up to ``timeout`` seconds for the first."""
 
+    def warm(self) -> None:
+        """Get ready for as many runs as fit, where that takes a while, so that none waits for the one before it."""
+        return
+
     def copy(self, parent: Path, child: Path) -> None:
         """Give a trial that has not begun the files of another one, which rests, but not what executors write.
 

@@ -105,6 +105,11 @@ class LocalExecutor(Executor):
         self._queue.append(run)
         self._assign()
 
+    def warm(self) -> None:
+        """Start all workers at once. Raises OSError."""
+        while not self._closed and len(self._workers) < self.capacity:
+            self._idle.append(self._started(Path(os.devnull)))
+
     def poll(self, timeout: float = 1.0) -> list[Event]:
         """What happened since the last call; waits up to ``timeout`` seconds for it while something runs."""
         end = time.monotonic() + timeout
@@ -176,12 +181,18 @@ class LocalExecutor(Executor):
                 return worker
             self._bury(worker)
         run.folder.mkdir(parents=True, exist_ok=True)
-        worker = Worker(self._setup, run.folder / LOG)
+        worker = self._started(run.folder / LOG)
+        worker.send(run)
+        return worker
+
+    def _started(self, log: Path) -> Worker:
+        taken = {worker.place[0] for worker in self._workers}
+        place = next(i for i in range(len(taken) + 1) if i not in taken)
+        worker = Worker(self._setup, log, (place, max(self.capacity, place + 1)))
         self._workers.add(worker)
         for fd in (worker.events, worker.sentinel):
             if fd is not None:
                 self._selector.register(fd, selectors.EVENT_READ, worker)
-        worker.send(run)
         return worker
 
     def _listen(self, seconds: float) -> None:

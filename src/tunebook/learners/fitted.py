@@ -6,8 +6,10 @@ XGBoost's own JSON. Nothing is pickled.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,10 +171,24 @@ def xgboost() -> Any:
 
 def _skops() -> Any:
     try:
-        import skops.io  # noqa: PLC0415
+        with _without("torch"):  # skops imports all of scikit-learn, which would take torch along where it is installed
+            import skops.io  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError.of("skops", "data", "saving a scikit-learn model") from error
     return skops.io
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """While a package that is not loaded yet cannot be: most of the time in which skops loads would be torch's."""
+    absent = package not in sys.modules
+    if absent:
+        sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[package]
 
 
 def shown_of(estimator: Any, features: tuple[str, ...], classes: tuple[str, ...]) -> list[Shown]:

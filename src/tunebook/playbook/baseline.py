@@ -28,7 +28,7 @@ class Baseline(Stage):
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
         if not trials.count(round.name):
-            return Conclusion(("No time was left for a training.",), base, stop="the time was up before a training began")
+            return Conclusion(("No time was left for a training.",), base, stop="time was up before a training began")
         trial = of_run(round, trials)
         base = replace(base, config=trial.config, baseline=trial.config)
         if trial.status is Status.FAILED and trial.failure is not None:

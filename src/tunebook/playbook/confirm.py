@@ -69,6 +69,8 @@ class Confirm(Stage):
             config_key(c): _compared(base, _by_seed(told, c, base), reference, len(finalists)) for c in finalists
         }
         sound = [c for c in finalists if results[config_key(c)] is not None]
+        if (not sound or len(reference) < 2) and base.folds and base.confirmed is None:
+            return Conclusion(("Nothing could be confirmed in time: the best of the search is used.",), base)
         if not sound or len(reference) < 2:
             return _kept(base, ["The repeats failed, so nothing can be confirmed."])
         best = min(sound, key=lambda c: _ahead(base, told, c, results[config_key(c)]))

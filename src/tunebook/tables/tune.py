@@ -21,7 +21,7 @@ from tunebook.learners.table import TableObjective
 from tunebook.metrics import METRICS
 from tunebook.objective import Run
 from tunebook.playbook.base import ranked
-from tunebook.record import JOB, PLAN, TEST, read_record
+from tunebook.record import JOB, PLAN, RESULT, TEST, read_record
 from tunebook.settings import Options, Settings, settings_of
 from tunebook.space import Config, Space
 from tunebook.story import look_of, model_of
@@ -128,6 +128,8 @@ def _played(
     goal = objective.goal
     if outer is not None and NESTED not in study.trials.notes:
         study.note(NESTED, asdict(outer))
+    if study.executor is not None and RESULT not in study.trials.notes:
+        study.executor.warm()
     told = play_plan(study, plan)
     trained = model_of(study.folder, told)
     if trained is not None and trained.is_dir():
@@ -199,7 +201,7 @@ def _planned(settings: Settings, table: Table, opening: float) -> Settings:
     before = notes.get(JOB, {}).get("budget") or 0.0
     if PLAN in notes and abs(settings.seconds - before) <= SAME * before:
         search = notes[PLAN]["cycles"][-1]["seconds"] or search
-    limit = settings.run_limit or max(2.0, KILL_PART * settings.seconds)
+    limit = settings.run_limit or max(4.0, KILL_PART * settings.seconds)
     return replace(settings, steps=table.folds.steps, time_limit=search, run_limit=limit)
 
 
