@@ -81,3 +81,9 @@ def test_mnist1d(tmp_path: Path) -> None:
     assert printed.count("test accuracy") == 2
     for model in ("mlp", "cnn"):
         assert looks(left(tmp_path, f"mnist1d-{model}")) == ["final evaluation"]
+
+
+def test_pretraining(tmp_path: Path) -> None:
+    lines = python(tmp_path, str(EXAMPLES / "pretraining.py"), "--seeds", "2", "--steps", "1").splitlines()
+    assert lines[0] == "accuracy, 2 seeds; 95 % intervals"
+    assert [line.split("  ")[1] for line in lines[1:]] == ["no pretraining", "similar task", "large set"]
