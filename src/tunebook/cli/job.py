@@ -22,7 +22,7 @@ from tunebook.settings import Settings
 from tunebook.space import Space
 
 PREFIX = "TUNEBOOK_"
-INTERNAL = ("TUNEBOOK_FAULTS",)  # not settings: of tests
+INTERNAL = ("TUNEBOOK_FAULTS", "TUNEBOOK_PLACE")  # not settings: of tests, and of workers
 TRIALS = 50
 MODEL_STEPS = 27
 

@@ -22,6 +22,7 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+PLACE_VARIABLE = "TUNEBOOK_PLACE"
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from tunebook.executors._worker import main; main(*map(int, sys.argv[2:]))"
@@ -32,11 +33,14 @@ _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.
 class Worker:
     """One worker process. ``setup`` is the open file that it begins with; ``log`` takes what it prints until a run.
 
+    ``place`` says which of how many it is; it finds that in its environment, for those who share out devices.
+
     ``events`` and ``sentinel`` (None where the system has none) are to be waited for; the sentinel becomes readable
     when the process ends. Raises OSError if it cannot be started.
     """
 
-    def __init__(self, setup: int, log: Path) -> None:
+    def __init__(self, setup: int, log: Path, place: tuple[int, int] = (0, 1)) -> None:
+        self.place = place
         self.ready = False
         self.runs = 0
         self.usual = 0  # bytes resident after its first run
@@ -45,7 +49,7 @@ class Worker:
         (commands, self._commands), (self.events, events), (life, self._life) = _pipes(3)
         self.sentinel: int | None = None
         try:
-            self._process = _start(setup, log, commands, events, life)
+            self._process = _start(setup, log, (commands, events, life), place)
             self.pid = self._process.pid
             if sys.platform == "linux":
                 _kill_when_closed(life, self.pid)
@@ -149,7 +153,8 @@ def _pipes(n: int) -> list[tuple[int, int]]:
     return made
 
 
-def _start(setup: int, log: Path, commands: int, events: int, life: int) -> subprocess.Popen[bytes]:
+def _start(setup: int, log: Path, pipes: tuple[int, int, int], place: tuple[int, int]) -> subprocess.Popen[bytes]:
+    commands, events, life = pipes
     path = json.dumps([entry for entry in sys.path if isinstance(entry, str)])
     told = (commands, events, setup, life, os.getpid())
     with open(log, "ab") as out:
@@ -158,7 +163,8 @@ def _start(setup: int, log: Path, commands: int, events: int, life: int) -> subp
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            env={**dict.fromkeys(THREAD_VARIABLES, os.environ.get("OMP_NUM_THREADS", "1")), **os.environ},
+            env={**dict.fromkeys(THREAD_VARIABLES, os.environ.get("OMP_NUM_THREADS", "1")), **os.environ,
+                 PLACE_VARIABLE: f"{place[0]}/{place[1]}"},
             pass_fds=(commands, events, setup, life),
             process_group=0,
         )
