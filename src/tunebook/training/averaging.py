@@ -9,7 +9,8 @@
 
 All floating-point parameters and buffers are averaged, other buffers copied, as torch's AveragedModel does with
 ``use_buffers``. An EMA averages batch norm's running statistics so too. For SWA, whose weights are further apart, they
-are counted anew at the end of each averaged epoch, from the rows that the training metrics are measured on.
+are counted anew at the end of each averaged epoch, from the rows that the training metrics are measured on; those of
+a frozen layer stay.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ class Average:
         """An epoch is over; batch norm's statistics are counted on ``inputs`` (n, ...)."""
         if self.start and epoch >= self.start:
             self._take(1.0 / (self.count + 1))
+            kept = [self.averaged.get_submodule(name) for name in frozen_norms(self.model)]
+            before = [{n: b.clone() for n, b in norm.named_buffers()} for norm in kept]
             update_bn((fast_layout(x) for x in torch.split(inputs, at_a_time(inputs))), self.averaged)
+            for norm, buffers in zip(kept, before, strict=True):
+                norm.load_state_dict(buffers, strict=False)
 
     @torch.no_grad()
     def _take(self, weight: float) -> None:
@@ -88,6 +93,17 @@ def average_of(config: Config, model: nn.Module, epochs: int) -> Average:
             expected="one of them, below 1",
         )
     return Average(model, decay, math.floor(swa * epochs) + 1 if swa else 0)
+
+
+def frozen_norms(model: nn.Module) -> list[str]:
+    """Names of the batch norms whose parameters do not learn: what they counted elsewhere is to stay."""
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._NormBase)
+        and layer.affine
+        and not any(p.requires_grad for p in layer.parameters(recurse=False))
+    ]
 
 
 def _tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:

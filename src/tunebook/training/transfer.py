@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from tunebook.errors import CheckpointError, SettingError, nearest
 from tunebook.space import Choice, Config, Float, Parameter, Space
+from tunebook.training.averaging import frozen_norms
 from tunebook.training.settings import picked, real, whole
 from tunebook.training.weights import read_weights
 
@@ -176,10 +177,8 @@ class FineTuned(nn.Module):
         for depth, names in enumerate(self.fine_tuning.groups):
             for name in names:
                 named[name].requires_grad_(depth < learning)
-        for layer in self.modules():
-            own = list(layer.parameters(recurse=False))
-            if isinstance(layer, nn.modules.batchnorm._NormBase) and own and not any(p.requires_grad for p in own):
-                layer.eval()
+        for name in frozen_norms(self):
+            self.get_submodule(name).eval()
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         made = super().forward(*inputs, **named)
