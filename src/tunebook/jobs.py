@@ -8,6 +8,7 @@ The same call on the same folder takes a study up where it is: nothing is lost, 
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
+from tunebook.analysis.intervals import balanced_accuracy_interval, mean_interval_of
+from tunebook.ensembles.base import losses
 from tunebook.errors import FailingStudy, Problem, SettingError, StudyMismatch, many, nearest, public
 from tunebook.executors.base import Executor
 from tunebook.executors.local import LocalExecutor
@@ -60,6 +63,7 @@ from tunebook.warm import WARM, lessons
 if TYPE_CHECKING:
     from tunebook.data import LockedTest
     from tunebook.learners import Learner
+    from tunebook.metrics import Metric
 
 MANY_ROWS = 2_000
 
@@ -522,9 +526,19 @@ def codes_of(model: Any, inputs: Any) -> Any:
 
 
 def _with_interval(
-    metric: Callable[..., float], targets: Any, predicted: Any, interval: Callable[..., tuple[float, float]]
+    metric: Metric, targets: Any, predicted: Any, interval: Callable[..., tuple[float, float]]
 ) -> tuple[float, float, float]:
+    value = metric(targets, predicted)
+    if metric.name in ("rmse", "mae", "log_loss", "brier") and math.isfinite(value):
+        rows = losses(metric, targets, predicted)
+        low, high = mean_interval_of(rows)
+        if metric.name == "rmse":
+            return value, math.sqrt(low), math.sqrt(high)
+        unit = value / rows.mean() if value else 1.0  # a Brier score of two classes is half the sum of squares
+        return value, low * unit, high * unit
+    if metric.name == "balanced_accuracy":
+        return value, *balanced_accuracy_interval(targets, predicted)
     # the correction of BCa is of the order 1/n, and its price of the order n
     few = {"resamples": 500, "method": "percentile"} if len(targets) > MANY_ROWS else {}
     low, high = interval(metric, targets, predicted, **few)
-    return metric(targets, predicted), low, high
+    return value, low, high
