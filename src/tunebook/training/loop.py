@@ -34,7 +34,7 @@ from tunebook.training.task import Part, Task
 from tunebook.trial import Measurement
 
 FORMAT = 2  # of checkpoints
-PROBED = 1_000, 10_000  # rows on which training metrics are measured: as many as are validated on, within these bounds,
+PROBED = 500, 10_000  # rows on which training metrics are measured: as many as are validated on, within these bounds,
 # and in a final training, which has no others, the most
 
 
@@ -47,7 +47,7 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
     curve up to there. Returns EarlyStop when the goal has not improved for ``task.patience`` epochs. Outputs that are
     not finite make all metrics NaN.
     """
-    config, until = run.config, _target(task, run)
+    config, until, team = run.config, _target(task, run), task.team
     fitted, judged, probe = _placed(task)
     batches = math.ceil(len(fitted) / whole(config, "batch_size", task.batch_size, 1))
     augment, mix = task.augment(config), mixing_of(config)
@@ -56,7 +56,8 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
     state = _begun(task, run)
     model, optimizer, average, gradients = state.model, state.optimizer, state.average, state.gradients
     adjustments, set_rates = adjustments_of(config, optimizer), rates_of(optimizer)
-    state.restore(checkpoints.latest(shapes_of(model)) or _inherited(task, run, shapes_of(model)))
+    shapes = shapes_of(model)
+    state.restore(team.in_turn(lambda: checkpoints.latest(shapes) or _inherited(task, run, shapes)))
 
     yield from state.history[:until]
     for epoch in range(len(state.history) + 1, until + 1):
@@ -64,15 +65,17 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
             return stop
         began = time.perf_counter()
         with seeded(run.seed, epoch, task.device) as drawn:
+            team.draw(drawn)
             _begin(model.train(), epoch, task.epochs)
             reduced = reduction(state.history)
             order = torch.randperm(len(fitted), generator=drawn.order).to(task.device).tensor_split(batches)
-            for step, rows in enumerate(order, (epoch - 1) * batches):
+            for step, batch in enumerate(order, (epoch - 1) * batches):
+                rows = team.part(batch)
                 x, y = fitted.x.index_select(0, rows), fitted.y.index_select(0, rows)
                 x = x if augment is None else augment(x, drawn.batch)
                 x, targets = mix(x, y, drawn)
-                optimizer.zero_grad()
-                gradients.add(fast_layout(x), targets)
+                gradients.compute(fast_layout(x), targets)
+                team.merge(model.parameters(), len(rows) / len(batch))
                 gradients.scaler.unscale_(optimizer)
                 for adjust in adjustments:
                     adjust()
@@ -82,8 +85,7 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
                 average.after_step()
             average.after_epoch(epoch, probe.x)
         check_scale(gradients.scaler)
-        told = {f"train_{k}": v for k, v in measure(task, average.judged, probe, gradients.rows).items()}
-        told |= measure(task, average.judged, judged, gradients.rows) if judged is not None else {}
+        told = team.told(lambda: _measured(task, state, probe, judged))
         state.add(Measurement(epoch, told, time.perf_counter() - began), task.goal)
 
         going_on = False
@@ -91,7 +93,7 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
             yield state.history[-1]
             going_on = epoch < until
         finally:  # after the measurement was handed over, also when that was the last thing wanted
-            if not going_on or checkpoints.due:
+            if team.first and (not going_on or checkpoints.due):
                 state.save(checkpoints, last=epoch == task.epochs)
     return stalled(state.history, task)
 
@@ -103,6 +105,13 @@ def _begun(task: Task, run: Run) -> State:
     average = average_of(run.config, model, task.epochs)
     optimizer = optimizer_of(run.config, model)
     return State(model, optimizer, average, gradients_of(run.config, task, compiled(model, run.config, task.device)))
+
+
+def _measured(task: Task, state: State, probe: Part, judged: Part | None) -> dict[str, float]:
+    """The metrics of an epoch: of rows of the training part, and of the validation part if there is one."""
+    model, rows = state.average.judged, state.gradients.rows
+    told = {f"train_{k}": v for k, v in measure(task, model, probe, rows).items()}
+    return told | (measure(task, model, judged, rows) if judged is not None else {})
 
 
 def _begin(model: nn.Module, epoch: int, epochs: int) -> None:

@@ -26,6 +26,7 @@ from tunebook.training.losses import (
     regression_loss,
     root_mean_square,
 )
+from tunebook.training.team import ALONE, Team
 from tunebook.trial import Direction, Goal
 
 Metric = Callable[[Tensor, Tensor], Tensor | float]
@@ -85,6 +86,7 @@ class Task:
                  which is on that device and seeded from (seed, epoch); it must not change x in place
     on_oom       when memory ends: "fail", or "halve" the rows that are taken at a time, with the gradients of the parts
                  added up to those of the batch; batch norm sees the parts
+    team         the processes that train together, of which this is one; see ``tunebook.training.distributed``
     """
 
     build: Callable[[Config], nn.Module]
@@ -100,6 +102,7 @@ class Task:
     device: str = "cpu"
     augment: Callable[[Config], Augment | None] = unaugmented
     on_oom: Literal["fail", "halve"] = "fail"
+    team: Team = ALONE
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0)):
