@@ -131,7 +131,7 @@ def tune_model(
     from tunebook.metrics import METRICS, chance_level  # noqa: PLC0415
 
     settings, learner = settings_of(options), _learner(model)
-    goal, space = model_subject(learner, data, goal, space)
+    goal, space = model_subject(learner, data, goal, space, settings.trials)
     reference = DataRef.parse(data).pinned()
     dataset = open_dataset(reference)
     split = Split(seed=settings.seed)
@@ -189,7 +189,9 @@ def _learner(model: str | Learner) -> Learner:
     return learner_named(model) if isinstance(model, str) else model
 
 
-def model_subject(model: str | Learner, data: str, goal: Goal | None, space: Space | None) -> tuple[Goal, Space]:
+def model_subject(
+    model: str | Learner, data: str, goal: Goal | None, space: Space | None, trials: int
+) -> tuple[Goal, Space]:
     """What ``tune_model`` optimises and where, with what was not told filled in. Raises SettingError, DataError."""
     from tunebook.data import open_dataset  # noqa: PLC0415
 
@@ -200,7 +202,7 @@ def model_subject(model: str | Learner, data: str, goal: Goal | None, space: Spa
     if goal.metric not in fitting:
         raise SettingError(f"this is no metric of a {dataset.task}", where="metric", got=goal.metric,
                            expected=nearest(goal.metric, fitting), code="CONFIG-049")  # fmt: skip
-    return goal, space or learner.space(dataset)
+    return goal, space or learner.space_for(dataset, trials)
 
 
 def base_for(space: Space, goal: Goal, settings: Settings, chance: float | None = None, final: bool = True) -> Base:

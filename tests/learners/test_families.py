@@ -187,3 +187,25 @@ def test_augmentation_is_a_part_of_the_configuration(tmp_path: Path) -> None:
     assert curve("cnn", tmp_path / "d", {**where.default, "augment": 0.0}, [4], data) == curve(
         "cnn", tmp_path / "e", space("cnn", "sequence").default, [4], data
     )
+
+
+@pytest.mark.parametrize(
+    ("trials", "knobs"),
+    [(29, set()), (30, {"beta1"}), (75, {"beta1", "eps"}), (299, {"beta1", "eps"}), (300, {"beta1", "eps", "beta2"})],
+)
+def test_more_of_adam_is_tuned_with_more_trials(trials: int, knobs: set[str]) -> None:
+    """Three optimizers share the trials. The baseline stays, and what is drawn trains an optimizer of that kind."""
+    learner, data = learner_named("mlp"), dataset("table")
+    assert isinstance(learner, NetLearner)
+    plain, space = learner.space(data), learner.space_for(data, trials)
+    added = set(space.names) - set(plain.names)
+    assert added == {f"optimizer.{name}.{knob}" for name in ("adam", "adamw") for knob in knobs}
+    assert {**space.default, **plain.default} == space.default
+    units = np.random.default_rng(trials).random((20, space.dim))
+    drawn: list[Config] = [config for config in space.decode(units) if config["optimizer"] == "adamw"]
+    for config in drawn:
+        learner.check(config)
+        made = optimizer_of(config, nn.Linear(2, 2))
+        if "beta1" in knobs:
+            assert made.param_groups[0]["betas"][0] == config["optimizer.adamw.beta1"]
+    assert drawn

@@ -75,6 +75,10 @@ def test_what_the_space_does_not_say_is_added() -> None:
     assert added.default["width"] == 16
     own = ModuleLearner(narrow, Space(width=16, lr=Float(0.01, 0.1), batch_size=8)).space(data)
     assert own.names == ("lr",) and own.constants["batch_size"] == 8
+    knobs = {"optimizer.adam.beta1", "optimizer.adamw.beta1"}
+    assert set(ModuleLearner(narrow, Space(width=16)).space_for(data, 60).names) == {*added.names, *knobs}
+    given = ModuleLearner(narrow, Space(optimizer=Choice({"adam": Space(lr=Float(0.01, 0.1)), "sgd": Space()})))
+    assert given.space_for(data, 60).names == ("optimizer", "optimizer.adam.lr")
     nested = Space(block=Choice({"plain": Space(depth=Int(1, 3)), "wide": Space(width=Int(4, 8))}))
     learner = ModuleLearner(narrow, nested)
     learner.check(learner.space(data).default)

@@ -80,7 +80,7 @@ def subject(job: Job) -> tuple[Goal, Space]:
         objective_named(job.objective)
         return goal, space
     assert job.model is not None and job.data is not None
-    return model_subject(job.model, job.data, goal, space)
+    return model_subject(job.model, job.data, goal, space, job.trials)
 
 
 def name_of(job: Job) -> str:

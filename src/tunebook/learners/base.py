@@ -42,6 +42,10 @@ class Learner(ABC):
     def space(self, dataset: Dataset) -> Space:
         """The search space that a careful practitioner starts from; its default configuration is the baseline."""
 
+    def space_for(self, dataset: Dataset, trials: int) -> Space:
+        """The space for a study of so many trials: some hyperparameters are worth it only with many."""
+        return self.space(dataset)
+
     @abstractmethod
     def objective(self, data: str, split: Split, goal: Goal, steps: int) -> Objective:
         """What to tune, for the data set named ``data``; a full training has ``steps`` steps."""

@@ -12,7 +12,7 @@ from tunebook.data import Dataset
 from tunebook.errors import SettingError
 from tunebook.learners.net import NetLearner
 from tunebook.learners.spaces import batch_size, optimizers
-from tunebook.space import Config, Space
+from tunebook.space import Config, Parameter, Space, Value
 from tunebook.training import SavedModel, load_model
 from tunebook.training.models import Inputs, Shape, built, place_of
 from tunebook.training.models.own import takes
@@ -43,9 +43,19 @@ class ModuleLearner(NetLearner):
 
     def space(self, dataset: Dataset) -> Space:
         """The space that was given, and how to train where it does not say."""
-        told = {n.partition(".")[0] for n in (*self._space.names, *self._space.constants)}
-        added = {} if told & {"optimizer", "lr"} else {"optimizer": optimizers()}
-        return self._space.updated(added | ({} if "batch_size" in told else {"batch_size": batch_size(dataset)}))
+        added: dict[str, Parameter | Value] = {}
+        if self._says_nothing_of("optimizer", "lr"):
+            added["optimizer"] = optimizers()
+        if self._says_nothing_of("batch_size"):
+            added["batch_size"] = batch_size(dataset)
+        return self._space.updated(added)
+
+    def space_for(self, dataset: Dataset, trials: int) -> Space:
+        ours = self._says_nothing_of("optimizer", "lr")
+        return super().space_for(dataset, trials) if ours else self.space(dataset)
+
+    def _says_nothing_of(self, *names: str) -> bool:
+        return not {n.partition(".")[0] for n in (*self._space.names, *self._space.constants)} & {*names}
 
     def build(self, config: Config, shape: Shape, outputs: int) -> nn.Module:
         return built(self.module, config, Inputs.of(shape).shape, outputs)

@@ -12,13 +12,15 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from tunebook.data import Split
+from tunebook.data import Dataset, Split
 from tunebook.errors import Problem, SettingError, nearest
 from tunebook.learners.base import MODEL, Learner
 from tunebook.learners.ready import Ready, ready
+from tunebook.learners.spaces import with_adam_knobs
 from tunebook.objective import EarlyStop, Run
-from tunebook.space import Config
+from tunebook.space import Config, Space
 from tunebook.training import Card, Checkpoints, Task, augment, save_model, train, transfer
+from tunebook.training.devices import device_of
 from tunebook.training.loop import identity_of
 from tunebook.training.losses import classification_loss, counted, regression_loss
 from tunebook.training.models import Capacity, Shape, capacity
@@ -47,6 +49,9 @@ class NetLearner(Learner):
     @abstractmethod
     def build(self, config: Config, shape: Shape, outputs: int) -> nn.Module:
         """The network for examples of ``shape``."""
+
+    def space_for(self, dataset: Dataset, trials: int) -> Space:
+        return with_adam_knobs(self.space(dataset), trials)
 
     def objective(
         self, data: str, split: Split, goal: Goal, steps: int, *, folds: int = 0, patience: int = 0
@@ -113,6 +118,7 @@ class NetObjective:
             epochs=self.epochs,
             patience=self.patience,
             fingerprint=data.fingerprint,
+            device=device_of(),
             augment=partial(augment.augmentation, kind=data.preprocessor.kind),
         )
 

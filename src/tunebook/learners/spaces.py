@@ -34,6 +34,43 @@ def optimizers() -> Choice:
     )
 
 
+ADAMS = ("adam", "adamw", "nadam")
+
+
+def adam_knobs(trials: int) -> dict[str, Parameter]:
+    """Which of Adam's hyperparameters are worth tuning beside the learning rate, with so many trials of it.
+
+    Fewer than 10: none. From 10: beta1. From 25: eps too. From 100: beta2 too. Godbole, Dahl, Gilmer, Shallue and Nado
+    2023, Deep Learning Tuning Playbook, "What are the update rules ...": all of them can matter, but few trials cannot
+    tell. Ranges around the defaults; large values of eps make Adam like SGD (Choi et al. 2019, arXiv:1910.05446).
+
+    >>> list(adam_knobs(9)), list(adam_knobs(24)), list(adam_knobs(25))
+    ([], ['beta1'], ['beta1', 'eps'])
+    """
+    knobs: dict[str, Parameter] = {
+        "beta1": Float(0.7, 0.99, default=0.9),
+        "eps": Float(1e-10, 1e-2, log=True, default=1e-8),
+        "beta2": Float(0.9, 0.9999, default=0.999),
+    }
+    return {name: knobs[name] for name, least in (("beta1", 10), ("eps", 25), ("beta2", 100)) if trials >= least}
+
+
+def with_adam_knobs(space: Space, trials: int) -> Space:
+    """The space, with more of Adam's hyperparameters where ``trials`` allow it: see ``adam_knobs``.
+
+    The trials are shared by the optimizers that are to be chosen between. What the space says of them stays.
+    """
+    optimizer = space.parameters.get("optimizer")
+    if not isinstance(optimizer, Choice):
+        return space
+    heads = {f"optimizer.{name}.": name for name in ADAMS if f"optimizer.{name}.lr" in space.parameters}
+    told: dict[str, Parameter | Value] = {**space.parameters, **space.constants}
+    knobs = adam_knobs(trials // len(optimizer.options))
+    added = {f"{head}{k}": v for head in heads for k, v in knobs.items() if f"{head}{k}" not in told}
+    rules = {key: {"optimizer": [heads[key[: key.rindex(".") + 1]]]} for key in added}
+    return Space({**told, **added}, conditions={**space.conditions, **rules}) if added else space
+
+
 def activations(first: str = "relu") -> Choice:
     """ReLU, or ``first``, as the baseline."""
     return Choice(["relu", "gelu", "silu", "leaky_relu", "tanh", "sigmoid"], default=first)
