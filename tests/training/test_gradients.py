@@ -32,7 +32,7 @@ def part(n: int, seed: int) -> Part:
 
 def gradient(config: Config, x: torch.Tensor, targets: Targets, task: Task) -> list[torch.Tensor]:
     model = network()
-    gradients_of(config, task, model).add(x, targets)
+    gradients_of(config, task, model).compute(x, targets)
     return [p.grad for p in model.parameters() if p.grad is not None]
 
 

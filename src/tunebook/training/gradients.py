@@ -57,7 +57,7 @@ def mixing_of(config: Config) -> Mix:
 
 
 class Gradients:
-    """Adds the gradients of batches to those of the model's parameters.
+    """Computes the gradients of batches.
 
     rows    of a batch at a time, 0 for all; halved when memory ends, if ``halve``
     """
@@ -66,15 +66,17 @@ class Gradients:
         self, model: nn.Module, loss: Loss, cast: Cast, scaler: GradScaler, rows: int = 0, *, halve: bool = False
     ) -> None:
         self.model, self.loss, self.cast, self.scaler, self.rows, self.halve = model, loss, cast, scaler, rows, halve
+        self.parameters = list(model.parameters())
 
-    def add(self, x: Tensor, targets: Targets) -> None:
-        """The gradients of the mean loss of a batch."""
-        while not self._added(x, targets):
-            for p in self.model.parameters():
-                p.grad = None
+    def compute(self, x: Tensor, targets: Targets) -> None:
+        """Set the gradients of the model's parameters to those of the mean loss of a batch."""
+        while not self._computed(x, targets):
+            pass
 
-    def _added(self, x: Tensor, targets: Targets) -> bool:
+    def _computed(self, x: Tensor, targets: Targets) -> bool:
         """Whether memory was enough; if not, fewer rows are taken at a time from now on."""
+        for p in self.parameters:
+            p.grad = None
         rows = self.rows or len(x)
         try:
             if rows >= len(x):
