@@ -13,7 +13,7 @@ from tunebook.objective import Run
 from tunebook.samplers import QuasiSampler
 from tunebook.stores.sql import SqlStore
 from tunebook.study import Search, Study
-from tunebook.trial import Ended, Measured, Trials
+from tunebook.trial import Ended, Measured, Status, Trials
 
 SPACE = Space(lr=Float(1e-4, 3e-1, log=True, default=1e-2))
 GOAL = Goal("accuracy", "maximize")
@@ -24,6 +24,9 @@ def sound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Environments of this process and of workers: Keras on torch, and nothing looks for a network."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+UNBROKEN: dict[str, dict[int, dict[str, float]]] = {}
 
 
 class Desk:
@@ -51,6 +54,15 @@ class Desk:
                         else:
                             ends.append(event)
         return curve, ends
+
+    def unbroken(self, objective: Any, until: int, **told: Any) -> dict[int, dict[str, float]]:
+        """The curve of a run that nothing has interrupted; the same run is not run twice."""
+        key = repr((objective.__module__, objective.__qualname__, until, sorted(told.items())))
+        if key not in UNBROKEN:
+            curve, (end,) = self.attempts(objective, until, **told)
+            assert end.status is Status.COMPLETED, end.failure
+            UNBROKEN[key] = curve
+        return UNBROKEN[key]
 
     def study(
         self, objective: Any, scheduler: Callable[..., Any], trials: int, steps: int, *, workers: int = 0

@@ -1,8 +1,6 @@
 """Plain torch loops: three changed lines, and nothing is lost."""
 
-import os
 import random
-import signal
 from functools import partial
 
 import numpy as np
@@ -13,9 +11,11 @@ from torch import nn
 
 from tunebook import objective
 from tunebook.errors import CheckpointError
+from tunebook.executors.serial import SerialExecutor
 from tunebook.interop._state import joined, split
 from tunebook.interop.torch import Epochs
-from tunebook.schedulers import AshaScheduler, FullScheduler, PopulationScheduler
+from tunebook.objective import Run
+from tunebook.schedulers import AshaScheduler, PopulationScheduler
 from tunebook.trial import Context, Status
 
 EPOCHS = 6
@@ -54,15 +54,12 @@ def train(run):
 
 
 @objective
-def killed(run):
-    def kill(epoch, step):
-        if run.attempt == 2 and step == 0:
-            with (run.folder / "begun.txt").open("a") as file:
-                print(epoch, file=file)
-        if (run.attempt, epoch, step) == (1, 4, 4):
-            os.kill(os.getpid(), signal.SIGKILL)
+def crashing(run):
+    def crash(epoch, step):
+        if (epoch, step) == (2 * run.attempt, 4):
+            raise OSError("the disk has gone")
 
-    loop(run, kill)
+    loop(run, crash)
 
 
 @objective
@@ -87,12 +84,13 @@ def after(folder):
 
 
 def test_pauses_leave_no_trace_in_the_curve(desk) -> None:
-    whole, _ = desk.attempts(train, EPOCHS)
+    whole = desk.unbroken(train, EPOCHS)
     broken, ends = desk.attempts(train, 1, 3, 3, EPOCHS, EPOCHS)
     assert {e.status for e in ends} == {Status.COMPLETED}, ends
     assert broken == whole and sorted(whole) == list(range(1, EPOCHS + 1))
     assert whole[6]["accuracy"] > 0.7
-    assert [told[:2] for told in after(desk.folder / "run-2")] == [[u, 10 * u] for u in (1, 3, 3, 6, 6)]
+    told = after(desk.folder / f"run-{desk.made}")
+    assert [t[:2] for t in told] == [[u, 10 * u] for u in (1, 3, 3, 6, 6)]
 
 
 def test_a_study_promotes_from_checkpoints(desk) -> None:
@@ -100,7 +98,7 @@ def test_a_study_promotes_from_checkpoints(desk) -> None:
     assert {t.step for t in trials.values()} >= {2, EPOCHS}
     best = next(t for t in trials.values() if t.step == EPOCHS)
     assert best.attempt > 1, "it was paused"
-    unbroken, _ = desk.attempts(train, EPOCHS, config=best.config, seed=best.context.seed)
+    unbroken = desk.unbroken(train, EPOCHS, config=best.config, seed=best.context.seed)
     assert [m.metrics["accuracy"] for m in best.curve] == [unbroken[s]["accuracy"] for s in sorted(unbroken)]
 
 
@@ -113,17 +111,29 @@ def test_a_scheduler_stops_the_loop(desk) -> None:
         assert t.step < EPOCHS and steps == [10 * t.step]
 
 
-def test_a_worker_is_killed_in_the_middle_of_an_epoch(desk) -> None:
-    (t,) = desk.study(killed, FullScheduler, 1, EPOCHS, workers=1).values()
-    assert t.status is Status.COMPLETED and t.attempt == 2, t.failure
-    unbroken, _ = desk.attempts(train, EPOCHS, config=t.config, seed=t.context.seed)
-    assert [m.metrics["accuracy"] for m in t.curve] == [unbroken[s]["accuracy"] for s in sorted(unbroken)]
-    begun = (desk.folder / "study" / "trials" / "0" / "begun.txt").read_text().split()
-    assert "1" < begun[0] <= "4" and begun[-1] == str(EPOCHS)
+def test_crashes_leave_no_trace_in_the_curve(desk) -> None:
+    broken, ends = desk.attempts(crashing, 5, 5, 5)
+    assert [e.status for e in ends] == [Status.FAILED, Status.FAILED, Status.COMPLETED]
+    assert ends[0].failure.message == "OSError: the disk has gone"
+    whole = desk.unbroken(train, EPOCHS)
+    assert broken == {step: whole[step] for step in range(1, 6)}
+
+
+def test_a_run_that_is_stopped_is_saved_where_it_stopped(desk) -> None:
+    with SerialExecutor(train) as executor:
+        executor.submit(Run(0, {"lr": 1e-2}, EPOCHS, desk.folder / "stopped", seed=3, metric="accuracy"))
+        steps = [event.measurement.step for _ in range(3) for event in executor.poll()]
+        executor.stop(0)
+        (end,) = executor.poll()
+    assert steps == [1, 2, 3] and end.status is Status.STOPPED
+    assert (desk.folder / "stopped" / "after.txt").exists(), "the function came to its end"
+    rest, _ = desk.attempts(train, EPOCHS, folder=desk.folder / "stopped")
+    whole = desk.unbroken(train, EPOCHS)
+    assert rest == {step: whole[step] for step in (4, 5, 6)}
 
 
 def test_a_copy_goes_on_with_settings_of_its_own(desk) -> None:
-    trials = desk.study(train, partial(PopulationScheduler, n=4, interval=2, share=0.25), 5, 4)
+    trials = desk.study(train, partial(PopulationScheduler, n=2, interval=2, share=0.5), 3, 4)
     (copy,) = (t for t in trials.values() if t.parent is not None)
     (_, steps, lr, decay) = after(desk.folder / "study" / "trials" / str(copy.number))[-1]
     assert copy.start == 2 and copy.step == 4 and steps == 40
