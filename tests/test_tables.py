@@ -1,20 +1,23 @@
 """A table and no code: from a CSV to a model in hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tunebook.analysis.curves import best_so_far
 from tunebook.cli.main import call
 from tunebook.data import from_arrays, open_dataset, save_arrays
 from tunebook.errors import DataError, SettingError
 from tunebook.learners import load_model
 from tunebook.metrics import METRICS
+from tunebook.playbook.base import ranked
 from tunebook.record import read_record
 from tunebook.sealed import read_card
 from tunebook.tables import judge_record, table_of, tune_table
-from tunebook.trial import Goal
+from tunebook.trial import Goal, Measurement, Status, is_whole
 
 
 def wine_csv(path: Path) -> Path:
@@ -107,6 +110,20 @@ def test_a_threshold_and_outer_folds_for_two_imbalanced_classes(tmp_path: Path) 
         assert words in card, words
     with pytest.raises(SettingError, match="outer folds"):
         tune_table(f"npz:{path}", goal, nested=1, folder=tmp_path / "t", quiet=True)
+
+
+def test_the_best_of_a_study_is_a_whole_cross_validation(tuned: Path) -> None:
+    record = read_record(tuned / "study")
+    goal = record.goal
+    assert goal is not None
+    assert record.best is not None
+    assert record.best.step == record.best.until == 10
+    lucky = replace(record.best, number=999, status=Status.STOPPED,
+                    curve=(Measurement(1, {goal.metric: 0.0}),))  # fmt: skip
+    assert not is_whole(lucky, goal)
+    told = best_so_far([record.best, lucky], goal)
+    assert told.best.tolist() == [record.best.value(goal)] * 2
+    assert ranked([lucky, record.best], goal, 10)[0] is record.best
 
 
 def test_the_report_tells_of_the_ensemble(tuned: Path) -> None:

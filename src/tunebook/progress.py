@@ -26,7 +26,7 @@ from rich.text import Text
 from tunebook.errors import many
 from tunebook.space import Config, Value
 from tunebook.study import GRACE_SECONDS
-from tunebook.trial import Closed, Ended, Event, Goal, Launched, Measured, Opened, Status, Trial, Trials
+from tunebook.trial import Closed, Ended, Event, Goal, Launched, Measured, Opened, Status, Trial, Trials, is_whole
 
 REFRESHES = 4  # a second
 MOST_ROWS = 16
@@ -100,7 +100,7 @@ class Counts:
         self.goal = opened[-1].goal if opened else self.goal
         for trial in trials.values():
             self.failed += trial.status is Status.FAILED
-            if self.goal is not None and not trial.context.final:
+            if self.goal is not None and not trial.context.final and is_whole(trial, self.goal):
                 self._better(trial.number, trial.value(self.goal))
 
     def take_in(self, events: Sequence[Event], trials: Trials) -> None:
@@ -121,7 +121,7 @@ class Counts:
         trial = trials[event.number]
         if event.number in self.running:
             self.running[event.number] = trial
-        if self.goal is not None and not trial.context.final:
+        if self.goal is not None and not trial.context.final and is_whole(trial, self.goal):
             self._better(event.number, event.measurement.metrics.get(self.goal.metric, math.nan))
 
     def _better(self, number: int, value: float) -> None:

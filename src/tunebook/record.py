@@ -12,7 +12,7 @@ from tunebook.space import Space
 from tunebook.stores.base import Holder
 from tunebook.stores.drivers import driver_of
 from tunebook.stores.sql import SqlStore
-from tunebook.trial import Goal, Status, Trial, Trials, front
+from tunebook.trial import Goal, Trial, Trials, front, is_whole
 
 RUNS = "tunebook-runs"
 BOOK = "book.db"
@@ -68,8 +68,7 @@ class Record:
         if goal is None:
             return None
         told = [t for t in self.trials.values() if not t.context.final and math.isfinite(t.loss(goal))]
-        if goal.pick == "last":  # a mean over some folds is no score of a cross-validation
-            told = [t for t in told if t.status is Status.COMPLETED] or told
+        told = [t for t in told if is_whole(t, goal)] or told
         return min(told, key=lambda t: t.loss(goal), default=None)
 
     @property

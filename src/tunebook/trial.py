@@ -566,6 +566,12 @@ def groups(trials: Iterable[Trial]) -> list[Group]:
     return [Group(ts[0].config, tuple(ts)) for ts in found.values()]
 
 
+def is_whole(trial: Trial, goal: Goal) -> bool:
+    """Whether a trial's value may be called the best of a study: where the last step counts, as of a cross-validation,
+    only that of a whole one does."""
+    return goal.pick != "last" or (trial.step >= trial.until and trial.status is not Status.STOPPED)
+
+
 def front(trials: Iterable[Trial], goal: Goal) -> list[Trial]:
     """The trials that no other beats in all of the goals and that keep the limits, the best by the first goal first;
     for one goal the best. Single values: some may have been lucky.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tunebook.analysis.rows import tabulate
 from tunebook.space import Array, Space
-from tunebook.trial import Goal, Status, Trial, finished
+from tunebook.trial import Goal, Status, Trial, finished, is_whole
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -31,7 +31,8 @@ def best_so_far(trials: Iterable[Trial], goal: Goal, by: str = "number") -> Prog
     told = [t for t in trials if t.status is not Status.WAITING and not t.context.final]
     told.sort(key=lambda t: (t.ended, t.number) if by == "end" else t.number)
     loss = np.array([t.loss(goal) for t in told], dtype=np.float64)
-    lowest = np.minimum.accumulate(loss) if len(loss) else loss
+    whole = np.where([is_whole(t, goal) for t in told], loss, np.inf)
+    lowest = np.minimum.accumulate(whole) if len(loss) else loss
     return Progress(
         numbers=tuple(t.number for t in told),
         value=_metric(loss, goal),

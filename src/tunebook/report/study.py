@@ -49,7 +49,7 @@ from tunebook.report.lengths import lengths
 from tunebook.report.probed import probed
 from tunebook.report.sample import note_of, some
 from tunebook.space import Choice, Float, Int, Parameter, Space, Value
-from tunebook.trial import Goal, Status, Trial, Trials, front
+from tunebook.trial import Goal, Status, Trial, Trials, front, is_whole
 
 FEWEST = 3
 SHOWN_CURVES = 5
@@ -573,7 +573,7 @@ def _all_trials(story: Story) -> Table:
         cells = [_shown(t.config[n]) if n in t.config else None for n in names]
         said = t.failure.message.partition("\n")[0] if t.failure is not None else t.note
         rows.append([t.number, t.round, t.status.value, t.step, value, t.seconds, *cells, said])
-    best = min(story.search, key=lambda t: t.loss(goal), default=None)
+    best = min(story.search, key=lambda t: (not is_whole(t, goal), t.loss(goal)), default=None)
     sound = best is not None and math.isfinite(best.loss(goal))
     marked = [i for i, t in enumerate(shown) if sound and t is best]
     note = _notes("The value of a final training is that on its training data.",
