@@ -48,6 +48,13 @@ def test_plateaus_are_told_from_slopes_and_from_noise(sign: int) -> None:
     assert not best_stands_out([*trials, trial(21, [0.7, 0.1, 0.1], Status.FAILED, sign)], goal, 3)
 
 
+def test_a_drift_is_next_to_nothing_beside_what_one_has_learned() -> None:
+    drifting = [trial(i, 0.7 - 0.001 * i - 0.002 * np.arange(3)) for i in range(9)]
+    assert not stuck(drifting, GOAL, 3)
+    assert stuck([*drifting, trial(9, [0.7, 0.5, 0.3])], GOAL, 3)
+    assert not stuck([*drifting, trial(9, [0.7, 0.68, 0.66])], GOAL, 3)
+
+
 def test_the_gp_draws_points_while_there_is_nothing_to_model() -> None:
     """Of 30 trials that were cut short at 1 or 3 steps all lie on a plateau: what follows is the sequence of points.
     With one that learned it is the model again."""

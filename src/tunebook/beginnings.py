@@ -12,7 +12,7 @@ from tunebook.trial import Status, Trial
 FEWEST = 8
 LOOKED_AT = 64
 LAST = 5
-CLEAR, ROUGH, OUT = 2.0, 0.1, 6.0
+CLEAR, ROUGH, OUT, NEXT_TO_NOTHING = 2.0, 0.1, 6.0, 0.05
 # of normal noise, the second difference has 6 times the variance, and the median of its size is 0.6745 of its sd
 ONE_SD = 1 / (0.6745 * 6**0.5)
 
@@ -38,8 +38,9 @@ def begun(trials: Sequence[Trial], start: int) -> list[Trial]:
 
 
 def stuck(trials: Sequence[Trial], goal: Goal, start: int) -> bool:
-    """Whether more than half of the first 8 trials that came to step ``start`` gained no more, from their first
-    measurement to there, than measurements jump about. Later ones say less: who came so far was chosen.
+    """Whether more than half of the first 8 trials that came to step ``start`` got nowhere: from their first measurement
+    to there they gained no more than measurements jump about, or than a twentieth of what the best of all is ahead of
+    them. Later ones say less: who came so far was chosen.
 
     Under noise the same can be seen without being so. It is noise where it is more than a tenth of the loss itself
     and nobody stands out.
@@ -49,8 +50,9 @@ def stuck(trials: Sequence[Trial], goal: Goal, start: int) -> bool:
         return False
     levels = [t.loss(goal, upto=start) for t in here]
     firsts = [goal.loss(t.curve[0].metrics.get(goal.metric, math.nan)) for t in here]
-    rough = jump(here, goal)
-    if 2 * sum(not f - v > CLEAR * rough for f, v in zip(firsts, levels, strict=True)) <= len(here):
+    rough, ahead = jump(here, goal), median(levels) - min(t.loss(goal) for t in trials[:LOOKED_AT])
+    least = max(CLEAR * rough, NEXT_TO_NOTHING * ahead)
+    if 2 * sum(not f - v > least for f, v in zip(firsts, levels, strict=True)) <= len(here):
         return False
     return rough <= ROUGH * abs(median(levels)) or best_stands_out(trials, goal, start)
 
