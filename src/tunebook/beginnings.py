@@ -38,7 +38,7 @@ def begun(trials: Sequence[Trial], start: int) -> list[Trial]:
 
 
 def stuck(trials: Sequence[Trial], goal: Goal, start: int) -> bool:
-    """Whether more than half of the first 8 trials that came to step ``start`` got nowhere: from their first measurement
+    """Whether more than half of the first 8 trials that came to step ``start`` got nowhere: from the first measurement
     to there they gained no more than measurements jump about, or than a twentieth of what the best of all is ahead of
     them. Later ones say less: who came so far was chosen.
 
