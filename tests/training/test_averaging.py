@@ -102,6 +102,22 @@ def test_without_an_average_the_model_is_judged() -> None:
     assert average.judged is model
 
 
+def test_a_copy_may_average_otherwise_than_its_parent() -> None:
+    """A population changes settings: without an average, a copy goes on from the weights and not from their average."""
+    parent, child = Average(model_of(), 0.9), Average(model_of(), 0.0)
+    for _ in range(2):
+        walk(parent.model, 3)
+        parent.after_step()
+    child.model.load_state_dict(parent.model.state_dict())
+    child.restore(parent.state, parent.count)
+    assert child.judged is child.model
+    same(child.model, parent.model)
+    again = Average(model_of(), 0.5)
+    again.restore(parent.state, parent.count)
+    same(again.judged, parent.judged)
+    assert again.count == 2
+
+
 @pytest.mark.parametrize(("share", "epochs", "start"), [(0.75, 20, 16), (0.5, 5, 3), (0.99, 10, 10), (0.01, 10, 1)])
 def test_swa_begins_after_its_share(share: float, epochs: int, start: int) -> None:
     assert average_of({"swa": share}, model_of(), epochs).start == start

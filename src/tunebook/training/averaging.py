@@ -52,9 +52,9 @@ class Average:
         return self.averaged.state_dict() if self.count else {}
 
     def restore(self, weights: dict[str, Tensor], count: int) -> None:
-        """Go on from what a checkpoint holds."""
-        self.count = count
-        if count:
+        """Go on from what a checkpoint holds, which may be of a trial without an average, or of one with."""
+        if count and (self.decay or self.start):
+            self.count = count
             self.averaged.load_state_dict(weights)
 
     def after_step(self) -> None:

@@ -23,8 +23,10 @@ class Drawn(NamedTuple):
 def seeded(seed: int, epoch: int, device: str) -> Iterator[Drawn]:
     """Seed torch's generators from (seed, epoch) inside the block, and put them back; yields further ones."""
     everything, order, batch, numbers = np.random.SeedSequence([seed, epoch]).generate_state(4, np.uint64).tolist()
-    with torch.random.fork_rng([] if device == "cpu" else [device]):
-        torch.manual_seed(everything)
+    on_cpu = torch.device(device).type == "cpu"
+    with torch.random.fork_rng([] if on_cpu else [device]):
+        # torch.manual_seed seeds every kind of device, and for those that are not there it keeps a list of calls
+        (torch.default_generator.manual_seed if on_cpu else torch.manual_seed)(everything)
         yield Drawn(
             torch.Generator().manual_seed(order),
             torch.Generator(device).manual_seed(batch),

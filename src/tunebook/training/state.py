@@ -64,8 +64,10 @@ class State:
         self.model.load_state_dict(found.part("weights"))
         _restore_optimizer(self.optimizer, {**found.part("optimizer"), **found.meta["optimizer"]})
         self.average.restore(found.part("averaged"), int(found.meta["averaged"]))
-        self.gradients.scaler.load_state_dict(found.meta["scaler"])
-        self.gradients.rows = int(found.meta["rows"])
+        if found.meta["scaler"]:  # which does nothing where the loss is not scaled
+            self.gradients.scaler.load_state_dict(found.meta["scaler"])
+        rows, wanted = int(found.meta["rows"]), self.gradients.rows
+        self.gradients.rows = min(rows, wanted) if rows and wanted else rows or wanted
         self.history, self.best = history_of(found), found.part("best")
         self.best_epoch = int(found.meta["best_epoch"])
 
