@@ -102,7 +102,8 @@ def test_out_of_memory_is_a_typed_failure(tmp_path: Path) -> None:
 
 def test_out_of_memory_halves_the_rows_at_a_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """From 20 to 10 to 5 rows; the curve is that of whole batches, and a resumed run goes on with 5."""
-    task, run, made = small(tmp_path / "a", 6, on_oom="halve")
+    task, run, made = small(tmp_path / "a", 6)
+    run = replace(run, config={**run.config, "on_oom": "halve"})
     with caplog.at_level(logging.WARNING, logger="tunebook"):
         events = list(play(lambda r: train(task, r), replace(run, until=2)))
     assert isinstance(events[-1], Ended)

@@ -1,5 +1,6 @@
 """16-bit training, the scale of its loss, and compiled models."""
 
+import json
 import math
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 from tunebook.errors import SettingError
 from tunebook.objective import Run, play
 from tunebook.training import Part, Task, classification, train
+from tunebook.training.gradients import Gradients
 from tunebook.training.precision import SMALLEST_SCALE, cast_of, check_scale, compiled, scaler_of
 from tunebook.trial import Context, Ended, FailureKind
 
@@ -89,6 +91,26 @@ def test_a_scale_that_collapses_is_a_diverged_run() -> None:
     assert isinstance(ended, Ended)
     assert ended.failure is not None
     assert ended.failure.kind is FailureKind.DIVERGED
+
+
+def test_a_scaled_loss_gives_the_same_gradients() -> None:
+    """The loop's path of fp16, in float32 on the CPU: scaled, in parts, added up, brought back."""
+    grads = []
+    for scaler in (GradScaler("cpu", enabled=False), GradScaler("cpu", init_scale=2.0**10)):
+        torch.manual_seed(0)
+        model = nn.Linear(6, 3)
+        part, optimizer = task_of(model).train, torch.optim.SGD(model.parameters(), 0.1, fused=True)
+        gradients = Gradients(model, nn.functional.cross_entropy, cast_of({}, "cpu"), scaler, 7)
+        gradients.compute(part.x, [(1.0, part.y)])
+        scaler.unscale_(optimizer)
+        grads.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+        scaler.step(optimizer)
+        scaler.update()
+    for plain, scaled in zip(*grads, strict=True):
+        torch.testing.assert_close(plain, scaled, rtol=1e-6, atol=1e-8)
+    resumed = GradScaler("cpu")
+    resumed.load_state_dict(json.loads(json.dumps(scaler.state_dict())))
+    assert resumed.get_scale() == 2.0**10
 
 
 def test_without_a_compiler_a_model_is_not_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ TRAINING = (
     "alpha", "centered", "lr_decay", "initial_accumulator_value", "weight_decay", "decay_biases",
     "schedule", "warmup", "floor", "drops", "gamma", "rise", "bottom", "plateau_patience", "threshold", "cooldown",
     "loss", "label_smoothing", "focal_gamma", "huber_delta", "class_weights",
-    "batch_size", "micro_batch", "mixup", "l1", "clip_norm", "ema", "swa", "swa_rate", "swa_anneal",
+    "batch_size", "micro_batch", "on_oom", "mixup", "l1", "clip_norm", "ema", "swa", "swa_rate", "swa_anneal",
     "precision", "compile",
     *augment.NAMES, *transfer.NAMES,
 )  # fmt: skip

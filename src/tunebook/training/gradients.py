@@ -26,8 +26,8 @@ from tunebook.training.losses import Loss
 from tunebook.training.optimizers import clip
 from tunebook.training.precision import Cast, cast_of, scaler_of
 from tunebook.training.seeds import Drawn
-from tunebook.training.settings import real, whole
-from tunebook.training.task import Task
+from tunebook.training.settings import real, whole, word
+from tunebook.training.task import ON_OOM, Task
 from tunebook.trial import FailureKind
 
 Targets = Sequence[tuple[float, Tensor]]  # what a batch is to answer, each with its share of the loss
@@ -111,8 +111,8 @@ class Gradients:
 def gradients_of(config: Config, task: Task, model: nn.Module) -> Gradients:
     """What computes the gradients of a task's loss, in the precision and the parts that the configuration says."""
     cast, scaler = cast_of(config, task.device), scaler_of(config, task.device)
-    rows = whole(config, "micro_batch", 0)
-    return Gradients(model, task.loss(config), cast, scaler, rows, halve=task.on_oom == "halve")
+    rows, on_oom = whole(config, "micro_batch", 0), word(config, "on_oom", task.on_oom, ON_OOM)
+    return Gradients(model, task.loss(config), cast, scaler, rows, halve=on_oom == "halve")
 
 
 def adjustments_of(config: Config, optimizer: Optimizer) -> list[Callable[[], object]]:

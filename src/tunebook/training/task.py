@@ -30,6 +30,7 @@ from tunebook.training.team import ALONE, Team
 from tunebook.trial import Direction, Goal
 
 Metric = Callable[[Tensor, Tensor], Tensor | float]
+ON_OOM = ("fail", "halve")
 Augment = Callable[[Tensor, torch.Generator], Tensor]  # (inputs of a batch, generator on their device) -> such inputs
 
 
@@ -109,8 +110,8 @@ class Task:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise SettingError(f"{name} of a task", where=name, got=repr(value), expected=f"{least} or more")
-        if self.on_oom not in ("fail", "halve"):
-            raise SettingError("on_oom of a task", where="on_oom", got=repr(self.on_oom), expected="fail or halve")
+        if self.on_oom not in ON_OOM:
+            raise SettingError("on_oom of a task", where="on_oom", got=repr(self.on_oom), expected=" or ".join(ON_OOM))
         if self.goal.metric.removeprefix("train_") not in self.metrics:
             raise SettingError(
                 "the goal is not among the metrics of the task",
