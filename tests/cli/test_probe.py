@@ -8,7 +8,7 @@ from tunebook.record import read_record
 from tunebook.report.probed import probed
 
 JOB = 'model = "mlp"\ndata = "sklearn:digits"\nsteps = 4\ntrials = 3\nworkers = 0\nseed = 2\n'
-QUICK = ("--steps", "400")
+QUICK = ("--steps", "400", "--time-limit", "1h")
 OWN = """
 from functools import partial
 import torch
