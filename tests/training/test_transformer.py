@@ -92,7 +92,7 @@ def test_the_parameters_are_those_of_the_closed_form() -> None:
     depth, heads, size, factor, steps = 3, 2, 5, 4, 4
     width = heads * size
     config = {"depth": depth, "heads": heads, "head_units": size, "factor": factor, "patch": 2, "pool": "class"}
-    model = transformer(config, (3, 7), 6)
+    model = transformer({**config, "positions": "learned"}, (3, 7), 6)
     block = 4 * width * width + 4 * width + 2 * factor * width * width + (factor + 1) * width + 4 * width
     start = (3 * 2 + 1) * width + width + (steps + 1) * width  # segments, class step, positions
     assert sum(p.numel() for p in model.parameters()) == start + depth * block + 2 * width + (width + 1) * 6

@@ -15,7 +15,7 @@ from tunebook.training.settings import flag, real, whole, word
 NAMES = (
     "depth", "heads", "head_units", "factor", "dropout", "pre_norm", "positions", "pool", "patch", "activation", "init",
 )  # fmt: skip
-POSITIONS = ("learned", "sinusoidal", "none")
+POSITIONS = ("sinusoidal", "learned", "none")
 POOLS = ("class", "mean", "max")
 
 
@@ -29,7 +29,7 @@ def transformer(config: Config, shape: Shape, outputs: int) -> nn.Module:
     dropout      share dropped of attention, of each part's output and of the first steps; default 0
     pre_norm     whether parts normalise what they read instead of what they leave: that needs no warm-up (Xiong et al.
                  2020, arXiv:2002.04745); default True
-    positions    how a step knows where it is: learned, sinusoidal or none; default learned
+    positions    how a step knows where it is: sinusoidal, learned or none; default sinusoidal
     pool         what goes on from the steps: a class step of its own (Devlin et al. 2019), mean or max; default class
     patch        positions that a step takes together, or the side of an image's patches (Dosovitskiy et al. 2021,
                  arXiv:2010.11929); no more than there are; default 1 of a sequence, 4 of an image
@@ -49,7 +49,9 @@ def transformer(config: Config, shape: Shape, outputs: int) -> nn.Module:
         for _ in range(whole(config, "depth", 2, 1))
     ]
     pool = word(config, "pool", "class", POOLS)
-    places = Places(steps + (pool == "class"), width, word(config, "positions", "learned", POSITIONS), pool == "class")
+    places = Places(
+        steps + (pool == "class"), width, word(config, "positions", "sinusoidal", POSITIONS), pool == "class"
+    )
     end = [nn.LayerNorm(width)] if before else []
     model = nn.Sequential(
         start, places, nn.Dropout(dropout), *blocks, *end, Pool(pool), nn.Linear(width, outputs)
