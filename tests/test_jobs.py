@@ -204,7 +204,10 @@ def test_durations(text, value):
     assert seconds(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "10", "1h30", "m", "20 at 2", "20 at 0/h", "0 at 2/h", "-5s", "1d", "5s1h", 0, -1, True, "nan", math.nan])
+@pytest.mark.parametrize(
+    "text",
+    ["", "10", "1h30", "m", "20 at 2", "20 at 0/h", "0 at 2/h", "-5s", "1d", "5s1h", 0, -1, True, "nan", math.nan],
+)
 def test_what_is_no_duration(text):
     with pytest.raises(SettingError, match="time limit"):
         seconds(text)
