@@ -298,7 +298,7 @@ def test_killed_at_any_instant_is_as_unbroken(tmp_path: Path) -> None:
 
 
 def test_checkpoints_cost_little() -> None:
-    """A new one is due once 20 times the last one's cost has passed, so that at most 5 % goes into them."""
+    """A new one is due once 50 times the last one's cost has passed, so that at most 2 % goes into them."""
     checkpoints = Checkpoints(Path(), "me")
     assert checkpoints.due
     checkpoints._cost = 1e6

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
 from tunebook.errors import SettingError
 from tunebook.space import Config
-from tunebook.training.optimizers import OPTIMIZERS, clip, optimizer_of, settings_of_torch
+from tunebook.training.optimizers import OPTIMIZERS, clip, optimizer_of, settings_of_torch, update_of
 
 Array = np.ndarray
 STEPS = 12
@@ -288,3 +289,25 @@ def test_clipping_scales_all_gradients_together() -> None:
         for tensor, g in zip(tensors, given, strict=True):
             assert tensor.grad is not None
             np.testing.assert_allclose(tensor.grad.numpy(), g * min(1.0, largest / norm), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_updates_called_directly_are_those_of_the_optimizer(name: str) -> None:
+    """Against ``Optimizer.step`` bit for bit: with decay, changing rates, and a parameter left out at times."""
+    config = {"optimizer": name, "lr": 0.01, "weight_decay": 0.1}
+    models = [nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    theirs, ours = (optimizer_of(config, m) for m in models)
+    update = update_of(ours, GradScaler("cpu", enabled=False))
+    rng = torch.Generator().manual_seed(0)
+    for step in range(12):
+        drawn = [torch.randn(p.shape, generator=rng) for p in models[0].parameters()]
+        for model in models:
+            for k, (p, g) in enumerate(zip(model.parameters(), drawn, strict=True)):
+                p.grad = None if step in (0, 5) and k == 1 else g.clone()
+        for group in (*theirs.param_groups, *ours.param_groups):
+            group["lr"] = 0.01 / (1 + step)
+        theirs.step()
+        update()
+        for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
+            assert torch.equal(p, q), f"step {step}"

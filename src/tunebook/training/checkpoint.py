@@ -21,7 +21,7 @@ from tunebook.sealed import CHECKPOINT as NAME
 from tunebook.sealed import digest, write_whole
 from tunebook.training.tensor_file import Parts, pack, unpack
 
-SHARE = 0.05
+SHARE = 0.02
 log = logging.getLogger("tunebook")
 
 
@@ -48,7 +48,7 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether so much time has passed since the last one that saving costs at most 5 % of it."""
+        """Whether so much time has passed since the last one that saving costs at most 2 % of it."""
         return self._cost <= SHARE * (time.perf_counter() - self._saved)
 
     def save(self, step: int, parts: Parts, meta: Mapping[str, Any], *, last: bool = False) -> Path:

@@ -24,7 +24,7 @@ from tunebook.training.averaging import average_of
 from tunebook.training.checkpoint import Checkpoint, Checkpoints
 from tunebook.training.evaluate import channels_last, fast_layout, measure
 from tunebook.training.gradients import adjustments_of, gradients_of, mixing_of
-from tunebook.training.optimizers import optimizer_of, rates_of
+from tunebook.training.optimizers import optimizer_of, rates_of, update_of
 from tunebook.training.precision import check_scale, compiled
 from tunebook.training.schedules import reduction_of, schedule_of
 from tunebook.training.seeds import seeded
@@ -34,8 +34,9 @@ from tunebook.training.task import Part, Task
 from tunebook.trial import Measurement
 
 FORMAT = 2  # of checkpoints
-PROBED = 500, 10_000  # rows on which training metrics are measured: as many as are validated on, within these bounds,
-# and in a final training, which has no others, the most
+# rows on which training metrics are measured: a sixteenth, within these bounds (2 % of an epoch's computation); in a
+# final training, which has no others, the most
+PROBED, PROBED_SHARE = (256, 10_000), 16
 
 
 def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None]:
@@ -56,6 +57,7 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
     state = _begun(task, run)
     model, optimizer, average, gradients = state.model, state.optimizer, state.average, state.gradients
     adjustments, set_rates = adjustments_of(config, optimizer), rates_of(optimizer)
+    update = update_of(optimizer, gradients.scaler)
     shapes = shapes_of(model)
     state.restore(team.in_turn(lambda: checkpoints.latest(shapes) or _inherited(task, run, shapes)))
 
@@ -80,8 +82,7 @@ def train(task: Task, run: Run) -> Generator[Measurement, None, EarlyStop | None
                 for adjust in adjustments:
                     adjust()
                 set_rates(reduced * schedule(step))
-                gradients.scaler.step(optimizer)
-                gradients.scaler.update()
+                update()
                 average.after_step()
             average.after_epoch(epoch, probe.x)
         check_scale(gradients.scaler)
@@ -168,7 +169,7 @@ def _placed(task: Task) -> tuple[Part, Part | None, Part]:
     fitted = probe = task.train.to(task.device)
     judged = task.valid.to(task.device) if task.valid is not None else None
     least, most = PROBED
-    wanted = most if judged is None else min(max(least, len(judged)), most)
+    wanted = most if judged is None else min(max(least, len(fitted) // PROBED_SHARE), most)
     if len(fitted) > wanted:
         rows = torch.randperm(len(fitted), generator=torch.Generator().manual_seed(0))[:wanted].to(task.device)
         probe = Part(fitted.x[rows], fitted.y[rows])

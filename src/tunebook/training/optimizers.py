@@ -40,8 +40,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
+from torch.optim.adam import adam as adam_step
 
 from tunebook.errors import SettingError, nearest
 from tunebook.space import Config
@@ -223,6 +225,47 @@ def rates_of(optimizer: Optimizer) -> Callable[[float], None]:
                 group["lr"] = rate * factor
 
     return set_rates
+
+
+def update_of(optimizer: Optimizer, scaler: GradScaler) -> Callable[[], object]:
+    """A function that does one update; where gradients are scaled, by the scaler.
+
+    Adam's and AdamW's arithmetic is called as torch's function, with lists that are kept from step to step: the same
+    numbers, and for a small network the update takes two thirds of the time of ``Optimizer.step``.
+    """
+    if scaler.is_enabled():
+
+        def scaled() -> None:
+            scaler.step(optimizer)
+            scaler.update()
+
+        return scaled
+    adam = type(optimizer) in (torch.optim.Adam, torch.optim.AdamW)
+    if not adam or any(g["amsgrad"] or g["maximize"] or not g["fused"] for g in optimizer.param_groups):
+        return optimizer.step
+    kept: list[tuple[dict[str, Any], list[list[Tensor]]]] = []
+
+    def direct() -> None:
+        grads = [[p.grad for p in group["params"]] for group, _ in kept]
+        if not kept or any(g is None for some in grads for g in some):
+            optimizer.step()
+            if all(optimizer.state[p] for group in optimizer.param_groups for p in group["params"]):
+                kept[:] = [(group, _memory(optimizer, group["params"])) for group in optimizer.param_groups]
+            return
+        for (group, (mean, square, steps)), some in zip(kept, grads, strict=True):
+            adam_step(
+                group["params"], some, mean, square, [], steps, fused=True, amsgrad=False,
+                beta1=group["betas"][0], beta2=group["betas"][1], lr=group["lr"], weight_decay=group["weight_decay"],
+                eps=group["eps"], maximize=False, decoupled_weight_decay=group["decoupled_weight_decay"],
+            )  # fmt: skip
+
+    return torch.no_grad()(direct)
+
+
+def _memory(optimizer: Optimizer, parameters: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Adam's running means of gradients and of their squares, and its step counts, a tensor a parameter."""
+    memory = [optimizer.state[p] for p in parameters]
+    return [[m[key] for m in memory] for key in ("exp_avg", "exp_avg_sq", "step")]
 
 
 def clip(parameters: Iterable[torch.Tensor], largest: float) -> torch.Tensor:
