@@ -360,7 +360,7 @@ def test_a_system_that_does_not_kill_for_us() -> None:
     with tempfile.TemporaryFile() as setup:
         setup.write(packed_objective(act, None))
         setup.flush()
-        process = _start(setup.fileno(), Path(os.devnull), commands, events, life)
+        process = _start(setup.fileno(), Path(os.devnull), (commands, events, life), (0, 1))
     ready = os.read(ours, 100)
     assert b"ready" in ready and process.poll() is None
     os.close(alive)
