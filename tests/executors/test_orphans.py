@@ -86,7 +86,7 @@ class Drivers:
         return found
 
     def none_is_left(self) -> None:
-        until(lambda: not self.family(), "processes live on", 10.0)
+        until(lambda: not self.family(), "processes live on")
 
     def end_all(self) -> None:
         for pid in self.family():  # of a test that failed
