@@ -174,7 +174,7 @@ def test_there_is_a_model_even_where_no_time_was(tmp_path: Path, seconds: float)
                         quiet=True)  # fmt: skip
     assert result.model is not None
     data = open_dataset("sklearn:wine")
-    told = load_model(result.model).predict(data.inputs) == np.array(data.classes)[data.targets]
+    told = load_model(result.model).predict(data.inputs) == data.labels[data.targets]
     assert told.mean() > 0.9
     assert (tmp_path / "model-card.md").exists()
 

@@ -324,7 +324,7 @@ def test_a_final_training_leaves_a_model_that_predicts_the_same(tmp_path: Path, 
     model = load_model(tmp_path / "model")
     parts = Split().parts(data)
     assert model.card.about["rows"] == len(parts.train) + len(parts.valid)
-    assert (model.predict(data.inputs[parts.test]) == np.array(data.classes)[data.targets[parts.test]]).mean() > 0.85
+    assert (model.predict(data.inputs[parts.test]) == data.labels[data.targets[parts.test]]).mean() > 0.85
     seen = objective.view(Context(final=True))
     fresh = learner.fit(run.config, seen, 2).predict(seen.inputs(parts.test, learner.scaled))
     assert (model.predict_proba(data.inputs[parts.test]) == fresh).all()

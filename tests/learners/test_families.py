@@ -144,7 +144,7 @@ def test_the_final_training_leaves_a_model_that_predicts(tmp_path: Path, name: s
     assert isinstance(ended, Ended) and ended.status is Status.COMPLETED, ended.failure
     model = load_model(tmp_path / "model")
     test = Split(seed=0).parts(data).test
-    right = model.predict(data.inputs[test]) == np.array(data.classes)[data.targets[test]]
+    right = model.predict(data.inputs[test]) == data.labels[data.targets[test]]
     assert right.mean() > 0.6
     size = model.card.about["capacity"]
     assert size["parameters"] == sum(p.numel() for p in model.network.parameters())

@@ -48,7 +48,7 @@ def test_it_is_tuned_confirmed_saved_and_loaded(tmp_path: Path) -> None:
     data = open_dataset("sklearn:digits")
     model = tunebook.load(result.model, build=narrow)
     test = Split(seed=0).parts(data).test
-    right = model.predict(data.inputs[test]) == np.array(data.classes)[data.targets[test]]
+    right = model.predict(data.inputs[test]) == data.labels[data.targets[test]]
     assert right.mean() == pytest.approx(result.test.metrics["accuracy"][0])
     record = read_record(tmp_path / "s")
     assert record.trials.notes["job"]["build"].endswith("test_module:narrow")

@@ -186,9 +186,9 @@ def test_the_final_training_leaves_a_model(tmp_path: Path) -> None:
     assert model.card.metrics["train_accuracy"] == told[-1].metrics["train_accuracy"]
     parts = SPLIT.parts(data)
     both = np.concatenate([parts.train, parts.valid])
-    right = model.predict(data.inputs[both]) == np.array(data.classes)[data.targets[both]]
+    right = model.predict(data.inputs[both]) == data.labels[data.targets[both]]
     assert right.mean() == pytest.approx(told[-1].metrics["train_accuracy"])
-    held_out = model.predict(data.inputs[parts.test]) == np.array(data.classes)[data.targets[parts.test]]
+    held_out = model.predict(data.inputs[parts.test]) == data.labels[data.targets[parts.test]]
     assert held_out.mean() > 0.93
 
     # taken up again after its end, as when the driver was killed before it heard of it

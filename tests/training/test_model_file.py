@@ -15,7 +15,9 @@ from torch import nn
 
 from tunebook.data import Dataset, Preprocessor
 from tunebook.errors import CheckpointError
+from tunebook.sealed import read_card, write_sealed
 from tunebook.training import Card, load_model, save_model
+from tunebook.training.model_file import WEIGHTS
 from tunebook.training.models import BUILDERS
 
 RNG = np.random.default_rng(0)
@@ -50,6 +52,21 @@ def test_predicts(tmp_path: Path) -> None:
     assert model.card.epoch == 7
     assert dict(model.card.metrics) == {"loss": 0.5}
     assert sum(row.count for row in model.parameters()) == sum(p.numel() for p in model.network.parameters())
+
+
+@pytest.mark.parametrize(("classes", "label_type"), [(("3", "5", "7"), "int64"), (("0.5", "1.0", "2.0"), "float32")])
+def test_labels_have_the_type_of_the_targets(tmp_path: Path, classes: tuple[str, ...], label_type: str) -> None:
+    card = read_card(saved(tmp_path / "model"))
+    own = {k: v for k, v in card.items() if k not in ("files", "digest")}
+    weights = (tmp_path / "model" / WEIGHTS).read_bytes()
+    told = {**own, "classes": list(classes), "label_type": label_type}
+    model = load_model(write_sealed(tmp_path / "typed", told, {WEIGHTS: weights}))
+    labels = model.predict(IMAGES)
+    assert labels.dtype == np.dtype(label_type)
+    assert labels.tolist() == [float(classes[i]) for i in model.predict_proba(IMAGES).argmax(axis=1)]
+
+    del told["label_type"]  # a card of an earlier version
+    assert load_model(write_sealed(tmp_path / "old", told, {WEIGHTS: weights})).predict(IMAGES).dtype.kind == "U"
 
 
 def test_the_preprocessing_is_that_of_training(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ def predict(model: str, file: Path, probabilities: bool, json: bool) -> int:
     """Labels (or values) of the rows of a file, in their order, as CSV."""
     loaded = load(model_folder(model))
     inputs = inputs_of(file, loaded.card)
-    columns: dict[str, list[Any]] = {"prediction": loaded.predict(inputs).tolist()}
+    predicted = loaded.predict(inputs)
+    shown = [str(label) for label in predicted] if loaded.card.classes else predicted.tolist()
+    columns: dict[str, list[Any]] = {"prediction": shown}
     if probabilities:
         told = loaded.predict_proba(inputs)
         columns |= {f"p({name})": told[:, i].tolist() for i, name in enumerate(loaded.card.classes)}

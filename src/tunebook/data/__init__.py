@@ -16,6 +16,9 @@ from tunebook.data.dataset import Dataset as Dataset
 from tunebook.data.encoding import ColumnCode as ColumnCode
 from tunebook.data.encoding import TableEncoding as TableEncoding
 from tunebook.data.folds import Folds as Folds
+from tunebook.data.labels import TEXT as TEXT
+from tunebook.data.labels import label_type as label_type
+from tunebook.data.labels import typed_labels as typed_labels
 from tunebook.data.preprocess import Preprocessor as Preprocessor
 from tunebook.data.reference import SCHEMES as SCHEMES
 from tunebook.data.reference import DataRef as DataRef

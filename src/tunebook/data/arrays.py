@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tunebook.data._files import available_memory, existing_file, mebibytes
 from tunebook.data.dataset import Dataset, Kind, Task
 from tunebook.data.encoding import TableEncoding
+from tunebook.data.labels import TEXT, label_type
 from tunebook.errors import DataError, nearest
 
 Array = NDArray[Any]
@@ -41,7 +42,9 @@ def from_arrays(
     Raises DataError for shapes, dtypes or values that cannot be used, each with what to do.
     """
     inputs, notes = _inputs(_array(x, "x"), kind, name)
-    targets, labels, task, more = targets_of(_array(y, "y"), task, name)
+    given = _array(y, "y")
+    targets, labels, task, more = targets_of(given, task, name)
+    told = label_type(given) if labels and not classes else TEXT
     if classes:
         if len(classes) != len(labels):
             raise DataError(
@@ -49,7 +52,7 @@ def from_arrays(
             )
         labels = tuple(str(c) for c in classes)
     settled: Kind = {2: "table", 3: "sequence", 4: "image"}[inputs.ndim] if kind == "auto" else kind  # type: ignore[assignment]
-    return Dataset(inputs, targets, settled, task, labels, name=name, notes=(*notes, *more))
+    return Dataset(inputs, targets, settled, task, labels, name=name, notes=(*notes, *more), label_type=told)
 
 
 def load_arrays(path: str | Path, *, kind: Kind | Literal["auto"] = "auto", memory: int | None = None) -> Dataset:
@@ -89,7 +92,7 @@ def load_arrays(path: str | Path, *, kind: Kind | Literal["auto"] = "auto", memo
 def save_arrays(dataset: Dataset, path: str | Path) -> Path:
     """Write a data set to an npz file that ``load_arrays`` reads back with the same fingerprint."""
     path = Path(path)
-    meta = {"kind": dataset.kind, "task": dataset.task, "name": dataset.name}
+    meta = {"kind": dataset.kind, "task": dataset.task, "name": dataset.name, "label_type": dataset.label_type}
     arrays = {"inputs": dataset.inputs, "targets": dataset.targets}
     arrays |= {f"tunebook_{k}": np.array(v) for k, v in meta.items()}
     for key in ("classes", "feature_names"):
@@ -275,6 +278,7 @@ def _saved(stored: dict[str, Array]) -> Dataset:
         told["name"].item(),
         told.get("test_rows"),
         TableEncoding.from_json(json.loads(told["encoding"].item())) if "encoding" in told else None,
+        label_type=told["label_type"].item() if "label_type" in told else TEXT,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tunebook.data.dataset import Dataset
+from tunebook.data.labels import label_type
 from tunebook.errors import DataError, MissingExtraError, nearest
 
 SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
@@ -38,7 +39,7 @@ def load_sklearn(name: str) -> Dataset:
     task: Any = "regression" if regression else "classification"
     if name == "digits":
         images = (bunch.images[:, None] / 16).astype(np.float32)
-        return Dataset(images, targets, "image", task, classes, name=name)
+        return Dataset(images, targets, "image", task, classes, name=name, label_type=label_type(bunch.target_names))
     names = tuple(str(f) for f in bunch.feature_names)
     return Dataset(bunch.data.astype(np.float64), targets, "table", task, classes, names, name)
 
@@ -71,6 +72,7 @@ def load_mnist1d() -> Dataset:
         classes,
         name="mnist1d",
         test_rows=np.arange(first, len(targets)),
+        label_type=label_type(targets),
     )
 
 

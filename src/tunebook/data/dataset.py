@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunebook.data.encoding import TableEncoding
+from tunebook.data.labels import TEXT, typed_labels
 from tunebook.errors import DataError
 
 Array = NDArray[Any]
@@ -39,6 +40,7 @@ class Dataset:
     notes          what the loader did that a person should know, one sentence each
     groups         (n,) int64: rows of one group (a patient, a customer) are kept in one part; None without groups
     in_time        whether rows are in the order of time: what is learned from lies before what is tested on
+    label_type     type of the labels where they came from: "text", "bool", or a type of numbers such as "int64"
 
     Raises DataError where shapes, codes or values break this description.
     """
@@ -55,6 +57,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     groups: Array | None = None
     in_time: bool = False
+    label_type: str = TEXT
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -68,6 +71,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @property
+    def labels(self) -> Array:
+        """(classes,) the label of each code, in the type of the data's own targets."""
+        return typed_labels(self.classes, self.label_type)
 
     def __repr__(self) -> str:
         what = f"{len(self.classes)} classes" if self.classes else "regression"
@@ -85,7 +93,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """sha256 over kind, task, labels, feature names, shapes, dtypes and bytes: the same in every process.
 
-        The name and the notes do not enter.
+        The name, the notes and the type of the labels do not enter.
         """
         return self._fingerprint
 

@@ -22,6 +22,7 @@ from tunebook.data._raw import Column, RawTable, Reading, read_raw
 from tunebook.data.arrays import targets_of
 from tunebook.data.dataset import Dataset, Task
 from tunebook.data.encoding import ColumnCode, TableEncoding
+from tunebook.data.labels import TEXT, label_type
 from tunebook.errors import DataError, Problem, nearest
 
 Array = NDArray[Any]
@@ -98,6 +99,7 @@ def load_table(
         notes=(*raw.notes, *guess, *(t.note for t in told if t.note), *assumed),
         groups=groups,
         in_time=bool(time),
+        label_type=label_type(y) if classes else TEXT,
     )
 
 

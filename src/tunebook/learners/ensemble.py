@@ -28,9 +28,12 @@ class EnsembleModel:
     weights: tuple[float, ...]
 
     def predict(self, inputs: ArrayLike) -> Array:
-        """(n, ...) inputs in the data set's own form -> (n,) labels (text), or values in the units of the target."""
+        """(n, ...) inputs in the data set's own form -> (n,) labels or values.
+
+        Labels have the type of the data's own targets (``card.label_type``), values their units.
+        """
         if self.card.classes:
-            return labelled(self.predict_proba(inputs), self.card.classes, self.card.threshold)
+            return labelled(self.predict_proba(inputs), self.card)
         return self._mean([m.predict(inputs) for m in self.members])
 
     def predict_proba(self, inputs: ArrayLike) -> Array:

@@ -167,6 +167,7 @@ class NetObjective:
                 "trial": run.trial,
                 "capacity": self._size(run),
             },
+            data.label_type,
         )
         save_model(run.folder / MODEL, card, weights)
 

@@ -34,6 +34,7 @@ class Ready:
     preprocessor: Preprocessor
     encoding: TableEncoding | None
     fingerprint: str
+    label_type: str
 
     @property
     def outputs(self) -> int:
@@ -105,4 +106,5 @@ def _ready(dataset: Dataset, parts: Parts, *, with_valid: bool) -> Ready:
         preprocessor,
         dataset.encoding,
         parts.fingerprint(),
+        dataset.label_type,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tunebook.analysis.calibration import Calibrator
-from tunebook.data import Preprocessor, TableEncoding
+from tunebook.data import TEXT, Preprocessor, TableEncoding, typed_labels
 from tunebook.errors import CheckpointError
 from tunebook.learners.fitted import Fitted, Shown, fitted_of
 from tunebook.learners.view import prepared
@@ -38,6 +38,7 @@ class TableCard:
     calibrator  what is done to probabilities, if anything is
     metrics     as measured when it was trained
     about       what a person may want to know later: data, rows, seed, versions
+    label_type  type in which labels are predicted: that of the data's own targets
     """
 
     learner: str
@@ -51,6 +52,7 @@ class TableCard:
     metrics: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
     calibrator: Calibrator | None = None
+    label_type: str = TEXT
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -75,6 +77,7 @@ class TableCard:
             told["metrics"],
             told["about"],
             Calibrator.from_json(told["calibrator"]) if told.get("calibrator") else None,
+            told.get("label_type", TEXT),
         )
 
 
@@ -86,10 +89,13 @@ class TableModel:
     fitted: Fitted
 
     def predict(self, inputs: ArrayLike) -> Array:
-        """(n, ...) inputs in the data set's own form -> (n,) labels (text), or values in the units of the target."""
+        """(n, ...) inputs in the data set's own form -> (n,) labels or values.
+
+        Labels have the type of the data's own targets (``card.label_type``), values their units.
+        """
         if not self.card.classes:
             return self.card.preprocessor.undo_targets(self._outputs(inputs))
-        return labelled(self._outputs(inputs), self.card.classes, self.card.threshold)
+        return labelled(self._outputs(inputs), self.card)
 
     def predict_proba(self, inputs: ArrayLike) -> Array:
         """(n, ...) inputs -> (n, classes) probabilities, in the order of ``card.classes``.
@@ -109,13 +115,13 @@ class TableModel:
         return told if self.card.calibrator is None else self.card.calibrator.apply(told)
 
 
-def labelled(probabilities: Array, classes: Sequence[str], threshold: float = 0.5) -> Array:
-    """(n,) labels of (n, classes) probabilities; the threshold is for two classes."""
-    if len(classes) == 2 and threshold != 0.5:
-        codes = (probabilities[:, 1] >= threshold).astype(np.int64)
+def labelled(probabilities: Array, card: TableCard) -> Array:
+    """(n,) labels of (n, classes) probabilities; the card's threshold is for two classes."""
+    if len(card.classes) == 2 and card.threshold != 0.5:
+        codes = (probabilities[:, 1] >= card.threshold).astype(np.int64)
     else:
         codes = probabilities.argmax(axis=1)
-    labels: Array = np.array(classes)[codes]
+    labels: Array = typed_labels(card.classes, card.label_type)[codes]
     return labels
 
 

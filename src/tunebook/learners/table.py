@@ -259,7 +259,8 @@ class TableObjective:
         if not self.learner.supervised:  # what it tells are numbers of its own, no targets
             preprocessor, classes = replace(preprocessor, target_center=0.0, target_gain=1.0), ()
         card = TableCard(self.learner.name, run.config, classes, features, preprocessor, fitted.scaled,
-                         dataset.encoding, metrics=dict(scores), about=about)  # fmt: skip
+                         dataset.encoding, metrics=dict(scores), about=about,
+                         label_type=dataset.label_type)  # fmt: skip
         return save_table_model(run.folder / MODEL, card, fitted)
 
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from tunebook.data import Preprocessor, TableEncoding
+from tunebook.data import TEXT, Preprocessor, TableEncoding, typed_labels
 from tunebook.errors import CheckpointError, nearest
 from tunebook.sealed import CARD, read_card, read_file, write_sealed
 from tunebook.space import Config
@@ -44,6 +44,7 @@ class Card:
     encoding      how the columns of a file became the inputs, for tables
     epoch, metrics   where training ended and what it measured there
     about         what a person may want to know later: data, seed, versions
+    label_type    type in which labels are predicted: that of the data's own targets
     """
 
     builder: str
@@ -55,6 +56,7 @@ class Card:
     epoch: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    label_type: str = TEXT
 
     @property
     def outputs(self) -> int:
@@ -88,6 +90,7 @@ class Card:
             told["epoch"],
             told["metrics"],
             told["about"],
+            told.get("label_type", TEXT),
         )
 
 
@@ -99,11 +102,14 @@ class SavedModel:
     network: nn.Module
 
     def predict(self, inputs: ArrayLike) -> Array:
-        """(n, ...) inputs in the data set's own form -> (n,) labels (text), or values in the units of the target."""
+        """(n, ...) inputs in the data set's own form -> (n,) labels or values.
+
+        Labels have the type of the data's own targets (``card.label_type``), values their units.
+        """
         outputs = self._outputs(inputs)
         if not self.card.classes:
             return self.card.preprocessor.undo_targets(flat(outputs).numpy())
-        labels: Array = np.array(self.card.classes)[outputs.argmax(dim=1).numpy()]
+        labels: Array = typed_labels(self.card.classes, self.card.label_type)[outputs.argmax(dim=1).numpy()]
         return labels
 
     def predict_proba(self, inputs: ArrayLike) -> Array:
