@@ -213,6 +213,13 @@ def test_what_is_no_duration(text):
         seconds(text)
 
 
+def test_a_space_of_constants_leaves_nothing_to_tune(tmp_path):
+    fixed = Space(x=1.0, act="relu")
+    result = tuned(tmp_path / "fixed", fixed)
+    assert "Nothing is left to tune" in str(result) and "budget" not in str(result)
+    assert "nothing is left to tune" in advice_on(Base(fixed, fixed.default, GOAL, 3, 16))
+
+
 def test_settings_that_are_none():
     with pytest.raises(SettingError, match="did you mean 'trials'"):
         settings_of({"trails": 3})

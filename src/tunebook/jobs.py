@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from tunebook.metrics import Metric
 
 MANY_ROWS = 2_000
+NOTHING_TO_TUNE = "Nothing is left to tune: every hyperparameter of the space is a constant."
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ class Result:
         if all(t.status is Status.FAILED for t in self.trials.values()):
             told = f"No trial succeeded: tunebook show {self.folder} tells what went wrong, and the report."
             return "\n".join([*says, told, "", f"report: {self.report}"])
-        says += confirmed[-1] if confirmed else ["Nothing was confirmed: the budget was too small."]
+        fixed = not any(c.round.space.dim for c in self.chapters)
+        none = NOTHING_TO_TUNE if fixed else "Nothing was confirmed: the budget was too small."
+        says += confirmed[-1] if confirmed else [none]
         lines = [*says, "", *(f"  {k} = {v!r}" for k, v in self.config.items()), ""]
         if self.test is not None:
             lines += [f"test {n}: {v:.4g} (95 % interval {low:.4g} to {high:.4g})"
@@ -118,11 +121,14 @@ def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Optio
 
 @public
 def tune_model(
-    model: str | Learner, data: str, goal: Goal | None = None, space: Space | None = None, **options: Unpack[Options]
+    model: str | Learner, data: str, goal: Goal | None = None, space: Space | Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> Result:
     """Play the playbook on a model family and a data set ("sklearn:digits", "csv:FILE?target=COLUMN").
 
     ``model`` is a name such as "mlp" or "cnn", or a learner: a ``ModuleLearner`` for a torch module of one's own.
+    A ``space`` takes the place of the family's own; a mapping such as ``{"dropout": 0.1}``, of entries as
+    ``Space.from_dict`` takes them, changes the family's: it adds, replaces, and fixes what it gives a plain value.
 
     Ends with a model trained on training and validation part, one look at the test part, and the report. ``goal`` is
     accuracy for classes and rmse for numbers unless given. Raises as ``tune`` does, and DataError.
@@ -190,7 +196,7 @@ def _learner(model: str | Learner) -> Learner:
 
 
 def model_subject(
-    model: str | Learner, data: str, goal: Goal | None, space: Space | None, trials: int
+    model: str | Learner, data: str, goal: Goal | None, space: Space | Mapping[str, Any] | None, trials: int
 ) -> tuple[Goal, Space]:
     """What ``tune_model`` optimises and where, with what was not told filled in. Raises SettingError, DataError."""
     from tunebook.data import open_dataset  # noqa: PLC0415
@@ -202,7 +208,9 @@ def model_subject(
     if goal.metric not in fitting:
         raise SettingError(f"this is no metric of a {dataset.task}", where="metric", got=goal.metric,
                            expected=nearest(goal.metric, fitting), code="CONFIG-049")  # fmt: skip
-    return goal, space or learner.space_for(dataset, trials)
+    if isinstance(space, Space):
+        return goal, space
+    return goal, learner.space_for(dataset, trials).updated_from_dict(space or {})
 
 
 def base_for(space: Space, goal: Goal, settings: Settings, chance: float | None = None, final: bool = True) -> Base:
@@ -257,7 +265,9 @@ def _say_stopping(runs: int) -> None:
 
 
 def advice_on(base: Base) -> str:
-    """What to say of a budget before it is spent, if it is too small to come to an answer."""
+    """What to say of a budget before it is spent, if it is too small to come to an answer, or there is no question."""
+    if not base.space.dim:
+        return f"note: {NOTHING_TO_TUNE[0].lower()}{NOTHING_TO_TUNE[1:-1]}"
     least = smallest(base)
     if base.total >= least:
         return ""

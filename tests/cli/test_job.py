@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from tunebook.cli.files import read_data
 from tunebook.cli.job import Job, environment, folder_of, read_resolved, resolve, resolved_text, unknown_variables
+from tunebook.cli.run import subject
 from tunebook.cli.toml import to_toml
 from tunebook.errors import TunebookError
 from tunebook.record import RESOLVED
+from tunebook.space import Int, Space
 
 FILE = """
 objective = "work.py:quick"
@@ -162,6 +164,50 @@ def test_wrong_changes(file, change, parts):
     message = told(lambda: resolve({"trials": 3}, file, [change], None))
     for part in parts:
         assert part in message
+
+
+def test_a_change_of_a_name_with_dots_has_it_in_quotes(file):
+    assert resolve({}, file, ['space."optimizer.adam.lr"=0.01'], None).space["optimizer.adam.lr"] == 0.01
+    assert "sets nothing" in told(lambda: resolve({}, file, ['space."lr=3'], None))
+
+
+def test_the_space_of_a_model_changes_the_familys(folder):
+    (folder / "job.toml").write_text(
+        'model = "mlp"\ndata = "sklearn:iris"\n[space]\nnoise = 0.1\nunits = { type = "int", low = 3, high = 5 }\n'
+        'optimizer = "adam"\n"optimizer.adam.lr" = 0.01\n"optimizer.adam.beta2" = 0.9\n'
+    )
+    given = resolve({}, folder / "job.toml", [], None)
+    usual, space = subject(Job(model="mlp", data="sklearn:iris"))[1], subject(given)[1]
+    assert set(usual.parameters) - set(space.parameters) >= {"optimizer", "optimizer.adam.lr", "optimizer.sgd.lr"}
+    assert space.parameters["units"] == Int(3, 5) and space.parameters["layers"] == usual.parameters["layers"]
+    told = {"noise": 0.1, "optimizer": "adam", "optimizer.adam.lr": 0.01, "optimizer.adam.beta2": 0.9}
+    assert told.items() <= space.constants.items() and not any("sgd" in name for name in space.constants)
+    whole = resolve({}, folder / "job.toml", ["space_only=true"], None)
+    assert subject(whole)[1] == Space.from_dict(given.space)
+
+
+def test_a_study_from_before_goes_on_in_the_space_that_it_had(folder):
+    job = Job(model="mlp", data="sklearn:iris", space={"lr": 0.1})
+    text = resolved_text(job, folder)
+    (folder / RESOLVED).write_text(text)
+    assert read_resolved(folder).space_only is False
+    (folder / RESOLVED).write_text(text.replace("space_only = false\n", ""))
+    assert read_resolved(folder).space_only is True
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ('optimizer = "adam"\noptimizer.adam.lr = 0.01', '"optimizer.adam.lr" = ...'),
+        ('optimizer.adam.lr = 0.01\noptimizer = "adam"', "a name with dots stands in quotes"),
+        ("optimizer.adam.lr = 0.01", '"optimizer.adam.lr" = ...'),
+        ('activation = ["relu", "gelu"]', "activation = { type = 'choice', options = ['relu', 'gelu'] }"),
+        ('"a.b" = [1, 9]', "\"a.b\" = { type = 'choice', options = [1, 9] }, or { type = 'float', low = 1, high = 9 }"),
+    ],
+)
+def test_mistakes_in_a_space_of_toml(folder, text, fix):
+    (folder / "odd.toml").write_text(f'model = "mlp"\ndata = "sklearn:iris"\n[space]\n{text}\n')
+    assert fix in told(lambda: subject(resolve({}, folder / "odd.toml", [], None)))
 
 
 def test_a_change_is_read_as_toml_or_else_as_text(file):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from tunebook.cli.files import read_data
 from tunebook.cli.toml import to_toml
@@ -28,7 +28,10 @@ MODEL_STEPS = 27
 
 
 class Job(BaseModel):
-    """A job. ``space`` is plain data for ``Space.from_dict``; ``cwd`` is where relative paths start."""
+    """A job. ``space`` is plain data for ``Space.from_dict``; ``cwd`` is where relative paths start.
+
+    With a model, ``space`` changes the family's own; with ``space_only`` it is all there is.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,6 +50,7 @@ class Job(BaseModel):
     folder: StrictStr | None = None
     store: StrictStr | None = None
     cwd: StrictStr | None = None
+    space_only: StrictBool = False
     space: dict[str, Any] | None = Field(default=None)
 
     def settings(self, folder: Path, quiet: bool = False, command: str | None = None) -> Settings:
@@ -56,11 +60,17 @@ class Job(BaseModel):
                         self.run_limit, quiet, command=command, resolved=resolved_text(self, folder))  # fmt: skip
 
     def own_space(self) -> Space | None:
-        """The search space, if one is told. Raises SpaceError."""
-        return None if self.space is None else Space.from_dict(self.space)
+        """The search space, if one is told in full. Raises SpaceError."""
+        changes = self.model is not None and not self.space_only
+        return None if self.space is None or changes else Space.from_dict(self.space)
+
+    def model_space(self) -> Space | Mapping[str, Any] | None:
+        """What ``tune_model`` takes as space: a whole one, or changes of the family's. Raises SpaceError."""
+        return self.own_space() or self.space
 
 
 KEYS = tuple(Job.model_fields)
+IN_FILES = ("space", "space_only")  # not in the environment
 NUMBERS = ("steps", "trials", "workers", "seed", "run_limit")
 INSTEAD = {"study": ("folder",), "folder": ("study",), "objective": ("model", "data"), "model": ("objective",)}
 
@@ -129,7 +139,7 @@ def _problem(error: Mapping[str, Any], places: Mapping[str, str]) -> Problem:
     if error["type"] == "extra_forbidden":
         return Problem("unknown key", where, name, nearest(name, KEYS), code="CONFIG-042")
     number = name in ("trials", "steps", "seed", "workers")
-    other = {"run_limit": "a number", "space": "a table"}.get(name, "text")
+    other = {"run_limit": "a number", "space": "a table", "space_only": "true or false"}.get(name, "text")
     return Problem(f"{name} has the wrong type", where, repr(error["input"]), "a whole number" if number else other,
                    code="CONFIG-044" if number else "CONFIG-043")  # fmt: skip
 
@@ -149,14 +159,14 @@ def environment(variables: Mapping[str, str]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, text in variables.items():
         key = name.removeprefix(PREFIX).lower()
-        if name.startswith(PREFIX) and key in KEYS and key != "space":
+        if name.startswith(PREFIX) and key in KEYS and key not in IN_FILES:
             told[key] = _number(text, name) if key in NUMBERS else text
     return told
 
 
 def unknown_variables(variables: Mapping[str, str]) -> list[str]:
     """A sentence for each TUNEBOOK_... variable that means nothing."""
-    known = [PREFIX + k.upper() for k in KEYS if k != "space"]
+    known = [PREFIX + k.upper() for k in KEYS if k not in IN_FILES]
     odd = [n for n in variables if n.startswith(PREFIX) and n not in known and n not in INTERNAL]
     return [f"{name} is not a setting: {nearest(name, known)}" for name in odd]
 
@@ -173,10 +183,11 @@ def _number(text: str, where: str) -> int | float:
 def _set(told: dict[str, Any], change: str, given: Mapping[str, Any]) -> str:
     """Apply ``key=value`` with a dotted key; returns the first part of the key. Raises SettingError."""
     name, equals, text = change.partition("=")
-    parts = name.strip().split(".")
+    parts = _parts(name.strip())
     if not equals or not all(parts):
         raise SettingError("this sets nothing", where="--set", got=change, expected="key=value",
-                           fix="--set trials=60, --set space.lr.high=0.5", code="CONFIG-042")  # fmt: skip
+                           fix="""--set trials=60, --set space.lr.high=0.5, --set 'space."optimizer.adam.lr"=0.01'""",
+                           code="CONFIG-042")  # fmt: skip
     if parts[0] in given:
         raise SettingError(f"{parts[0]} is told twice", where=f"--set {change}", got=f"--{parts[0]} too",
                            fix="give one of the two", code="CONFIG-059")  # fmt: skip
@@ -190,6 +201,18 @@ def _set(told: dict[str, Any], change: str, given: Mapping[str, Any]) -> str:
         table = table[part]
     table[parts[-1]] = _plain(text.strip())
     return parts[0]
+
+
+def _parts(name: str) -> list[str]:
+    """The parts of a dotted key, as in TOML: what stands in quotes is one. [""] for what is no key."""
+    try:
+        table: Any = tomllib.loads(f"{name} = true")
+    except tomllib.TOMLDecodeError:
+        return name.split(".") if '"' not in name else [""]
+    parts: list[str] = []
+    while isinstance(table, dict):
+        parts, table = [*parts, next(iter(table), "")], next(iter(table.values()), None)
+    return parts
 
 
 def _plain(text: str) -> Any:
@@ -241,4 +264,6 @@ def read_resolved(folder: Path) -> Job:
     path = folder / RESOLVED
     told = read_data(path, "job file")
     cwd = (path.parent / told.get("cwd", ".")).resolve()
+    if "model" in told and "space" in told:
+        told.setdefault("space_only", True)  # what a study from before this key was started with
     return checked({**told, "cwd": str(cwd), "folder": str(folder.absolute())}, {k: f"{path}: {k}" for k in told})

@@ -54,7 +54,7 @@ def run_job(job: Job, ways: Ways, command: str) -> int:
         result = tune(objective, space, goal, **options)
     else:
         assert job.model is not None and job.data is not None
-        result = tune_model(job.model, job.data, goal, space, **options)
+        result = tune_model(job.model, job.data, goal, job.model_space(), **options)
     tell(as_json(run_told(result)) if ways.json else clean_lines(str(result)))
     if succeeded(result):
         return 0
@@ -80,7 +80,7 @@ def subject(job: Job) -> tuple[Goal, Space]:
         objective_named(job.objective)
         return goal, space
     assert job.model is not None and job.data is not None
-    return model_subject(job.model, job.data, goal, space, job.trials)
+    return model_subject(job.model, job.data, goal, job.model_space(), job.trials)
 
 
 def name_of(job: Job) -> str:

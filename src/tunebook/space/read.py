@@ -38,7 +38,9 @@ def entries(
                                    "lr = {type = 'float', low = 0.001, high = 0.1}"))  # fmt: skip
         data = {}
     for name, told in data.items():
-        items[name] = told if not isinstance(told, Mapping) else None
+        items[name] = told if not isinstance(told, Mapping | list) else None
+        if isinstance(told, list):
+            found.append(_list_problem(str(name), told, f"{where}.{name}"))
         if isinstance(told, Mapping):
             try:
                 items[name] = entry(told, f"{where}.{name}", nest)
@@ -47,6 +49,19 @@ def entries(
             if "when" in told:
                 conditions[name] = told["when"]
     return items, conditions, found
+
+
+def _list_problem(name: str, told: list[Any], where: str) -> Problem:
+    """A list may be meant as options or as a range, so it is neither."""
+    words = f"{{ type = 'choice', options = {shown(told)} }}"
+    if len(told) == 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in told):
+        words += f", or {{ type = 'float', low = {told[0]}, high = {told[1]} }}"
+    return rules.problem(19, where, "a list is no entry", shown(told), "a table, or a plain value",
+                         f"{_quoted(name)} = {words}")  # fmt: skip
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if "." in name else name
 
 
 def entry(told: Mapping[str, Any], where: str, nest: Nest) -> Parameter | Value:
@@ -60,6 +75,12 @@ def entry(told: Mapping[str, Any], where: str, nest: Nest) -> Parameter | Value:
     if kind == "constant" and set(settings) == {"value"}:
         value: Value = settings["value"]
         return value
+    below = next((k for k, v in settings.items() if isinstance(v, Mapping)), None) if kind is None else None
+    if below is not None:
+        inner = next(iter(settings[below]), "lr")
+        name = f'"{where.partition(".")[2] or where}.{below}.{inner}"'
+        raise SpaceError(rules.problem(23, where, "an entry has no type", shown(dict(told)), "type, low, high, options",
+                                       f"a name with dots stands in quotes: {name} = ..."))  # fmt: skip
     if not isinstance(kind, str) or kind not in _KINDS:
         what = "an entry has no type" if kind is None else "unknown type"
         known = nearest(str(kind), [*_KINDS, "constant"])
@@ -115,9 +136,13 @@ def read_toml(text: str, where: str = "the TOML text") -> dict[str, Any]:
         found = re.search(r"\(at line (\d+), column (\d+)\)", message)
         line = int(found[1]) if found else text.count("\n") + 1
         place = f"{where}:{line}:{found[2]}" if found else f"{where}:{line}"
+        said, fix = message.partition(" (at")[0].lower(), "mend that line"
+        name = _key(_line(text, line))
+        if said.startswith("cannot"):  # overwrite, mutate, declare: a value and a table share a name
+            name = name if "." in name and not name.startswith("[") else "optimizer.adam.lr"
+            fix = f'a name with dots stands in quotes: "{name}" = ...'
         problem = _twice(text, line, place) or Problem(
-            "this is not valid TOML", place, shown(_line(text, line)), message.partition(" (at")[0].lower(),
-            "mend that line", "CONFIG-037")  # fmt: skip
+            "this is not valid TOML", place, shown(_line(text, line)), said, fix, "CONFIG-037")  # fmt: skip
         raise SettingError(problem) from None
 
 

@@ -254,10 +254,11 @@ class Space(Nested):
 
     # change
 
-    def updated(self, changes: Mapping[str, Parameter | Value]) -> Space:
+    def updated(self, changes: Mapping[str, Parameter | Value], conditions: Conditions | None = None) -> Space:
         """A space with some parameters replaced, fixed (a plain value) or added.
 
-        Conditions stay; what could only exist under an option that is gone goes with it.
+        Conditions stay, unless ``conditions`` has others of that name; what could only exist under an option that is
+        gone goes with it.
         """
         items: dict[str, Any] = {**self._items, **changes}
         found = [p for name, new in changes.items() for p in _problems(name, new)]
@@ -272,7 +273,21 @@ class Space(Nested):
                 del items[name]
             elif rule:
                 when[name] = rule
-        return Space(items, conditions=when)
+        return Space(items, conditions={**when, **(conditions or {})})
+
+    def updated_from_dict(self, data: Mapping[str, Any], where: str = "space") -> Space:
+        """``updated`` by plain data, entries as ``from_dict`` takes them. Raises SpaceError with every problem found.
+
+        >>> Space(lr=Float(0.001, 0.1), depth=Int(1, 4)).updated_from_dict({"depth": 2})
+        Space(lr=Float(0.001, 0.1), depth=2)
+        """
+        items, conditions, found = read.entries(data, where, Space.from_dict)
+        if found:
+            raise SpaceError(found)
+        try:
+            return self.updated(items, conditions)
+        except SpaceError as bad:
+            raise SpaceError([replace(p, where=f"{where}.{p.where}") for p in bad.problems]) from None
 
     def adapt(self, config: Config) -> dict[str, Value] | None:
         """A configuration of an earlier space seen as one of this space, or None when it cannot be.
