@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunebook.data import DataRef, open_dataset
+from tunebook import tune_model
+from tunebook.data import DataRef, from_arrays, open_dataset
 from tunebook.errors import DataError
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
@@ -76,3 +79,19 @@ def test_a_pinned_reference_notices_other_data_in_another_process(tmp_path):
 def test_references_that_cannot_be(text, says):
     with pytest.raises(DataError, match=says):
         open_dataset(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (([[1.0]], [2]), r"(?s)tuple of list, list.*numpy.savez"),
+        (np.ones((3, 2)), r"(?s)a ndarray.*numpy.savez"),
+        (from_arrays(np.eye(4), [0, 1, 0, 1]), r"(?s)a Dataset.*save_arrays"),
+        (pd.DataFrame({"a": [1]}), r"(?s)a DataFrame.*to_csv.*csv:data.csv\?target=COLUMN"),
+        (Path("x.csv"), r"csv:x.csv\?target=COLUMN"),
+    ],
+)
+def test_data_itself_is_not_a_name_of_data(data, says):
+    for use in (open_dataset, DataRef.parse, lambda told: tune_model("mlp", told)):
+        with pytest.raises(DataError, match=says):
+            use(data)

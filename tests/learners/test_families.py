@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tunebook.data import Dataset, Split, from_arrays, load_table, save_arrays
+from tunebook.data import Dataset, Split, from_arrays, load_table, open_dataset, save_arrays
 from tunebook.errors import DataError
 from tunebook.learners import NetLearner, learner_named, load_model
 from tunebook.objective import Ended, Measured, Run, play
@@ -209,3 +209,15 @@ def test_more_of_adam_is_tuned_with_more_trials(trials: int, knobs: set[str]) ->
         if "beta1" in knobs:
             assert made.param_groups[0]["betas"][0] == config["optimizer.adamw.beta1"]
     assert drawn
+
+
+@pytest.mark.parametrize("name", ["rnn", "transformer", "cnn"])
+def test_rows_of_arrays_may_be_sequences_and_the_error_says_how(tmp_path: Path, name: str) -> None:
+    tokens = np.random.default_rng(0).integers(0, 9, (40, 12))
+    np.savez(tmp_path / "ids.npz", x=tokens, y=tokens[:, 0] % 2)
+    with pytest.raises(DataError, match=r"npz:FILE\?kind=sequence"):
+        network(name).space(open_dataset(f"npz:{tmp_path / 'ids.npz'}"))
+    network(name).space(open_dataset(f"npz:{tmp_path / 'ids.npz'}?kind=sequence"))
+    with pytest.raises(DataError, match="use the learner 'mlp'") as named:
+        network(name).space(open_dataset("sklearn:iris"))
+    assert "npz" not in str(named.value)

@@ -56,7 +56,7 @@ def test_it_is_tuned_confirmed_saved_and_loaded(tmp_path: Path) -> None:
     assert "step of its training" in (tmp_path / "s" / "report.md").read_text("utf-8")
     assert not [p for p in (tmp_path / "s").rglob("*") if p.suffix in (".pkl", ".pt", ".pickle")]
 
-    with pytest.raises(CheckpointError, match=r"test_module:narrow[^$]*load_model\(folder, build=narrow\)"):
+    with pytest.raises(CheckpointError, match=r"test_module:narrow[^$]*tunebook\.load\(folder, build=narrow\)"):
         tunebook.load(result.model)
     with pytest.raises(CheckpointError, match="do not fit"):
         tunebook.load(result.model, build=Wide)

@@ -223,7 +223,8 @@ def _inputs(x: Array, kind: Kind | Literal["auto"], name: str) -> tuple[Array, l
             "inputs could be grey images or sequences",
             where=name,
             got=str(x.shape),
-            fix="kind='image' for (n, height, width), kind='sequence' for (n, channels, length)",
+            expected="npz:FILE?kind=image for (n, height, width), npz:FILE?kind=sequence for (n, channels, length)",
+            fix="say which; in Python: load_arrays(path, kind='image')",
         )
     if kind == "image" and x.ndim == 3:
         x = x[:, None]

@@ -128,7 +128,7 @@ def _check_shapes(data: Dataset) -> None:
             where=data.name,
             got=str(shape),
             expected=drawn,
-            fix="give kind='table', 'image' or 'sequence' as it fits, or reshape the inputs",
+            fix="name the kind that fits (npz:FILE?kind=table, image or sequence), or reshape the inputs",
         )
     if 0 in shape:
         raise DataError("the data set is empty", where=data.name, got=f"inputs {shape}", expected=drawn)

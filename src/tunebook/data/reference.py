@@ -50,6 +50,7 @@ class DataRef:
     @classmethod
     def parse(cls, text: str) -> DataRef:
         """Read the one-line form. Raises DataError naming what is unknown, with the nearest known name."""
+        text = _text(text)
         head, _, query = text.partition("?")
         scheme, _, location = head.partition(":")
         suffix = Path(head).suffix.lstrip(".").lower()
@@ -95,7 +96,7 @@ def open_dataset(reference: str | DataRef) -> Dataset:
 
     Raises DataError for a reference, file or fingerprint that does not hold.
     """
-    ref = DataRef.parse(reference) if isinstance(reference, str) else reference
+    ref = reference if isinstance(reference, DataRef) else DataRef.parse(reference)
     path = Path(ref.location)
     stamp = ("", 0, 0)
     if ref.scheme in ("csv", "parquet", "npz") and path.is_file():
@@ -111,6 +112,36 @@ def open_dataset(reference: str | DataRef) -> Dataset:
             fix="bring the old data back, or start a new study on the new data",
         )
     return found
+
+
+def _text(given: Any) -> str:
+    if isinstance(given, Path):
+        return str(given)
+    if not isinstance(given, str):
+        raise _no_name(given)
+    return given
+
+
+def _no_name(given: Any) -> DataError:
+    """The error for data itself where the name of data is needed: trials run in processes that open it anew."""
+    if isinstance(given, Dataset):
+        fix = "tunebook.data.save_arrays(dataset, 'data.npz'), then 'npz:data.npz'"
+    elif hasattr(given, "to_csv"):
+        fix = "frame.to_csv('data.csv', index=False), then 'csv:data.csv?target=COLUMN'"
+    else:
+        fix = "numpy.savez('data.npz', x=X, y=y), then 'npz:data.npz'"
+    return DataError(
+        "data is told by name, as other processes open it too",
+        where="data",
+        got=_in_words(given),
+        expected="a text such as 'sklearn:digits', 'csv:FILE?target=COLUMN' or 'npz:FILE'",
+        fix=fix,
+    )
+
+
+def _in_words(given: Any) -> str:
+    inner = f" of {', '.join(type(v).__name__ for v in given[:4])}" if isinstance(given, tuple | list) else ""
+    return f"a {type(given).__name__}{inner}"
 
 
 @lru_cache(maxsize=8)

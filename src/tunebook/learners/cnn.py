@@ -7,9 +7,8 @@ from typing import ClassVar
 from torch import nn
 
 from tunebook.data import Dataset
-from tunebook.errors import DataError
 from tunebook.learners.net import NetLearner
-from tunebook.learners.spaces import activations, batch_size, optimizers
+from tunebook.learners.spaces import activations, batch_size, no_table, optimizers
 from tunebook.space import Choice, Config, Float, Int, Space
 from tunebook.training.models import Shape, cnn
 from tunebook.training.models.cnn import NAMES, POOLS
@@ -27,9 +26,7 @@ class CnnLearner(NetLearner):
         Raises DataError for a table.
         """
         if dataset.kind == "table":
-            raise DataError(
-                "a CNN needs images or sequences", where=dataset.name, got="a table", fix="use the learner 'mlp'"
-            )
+            raise no_table(dataset, "a CNN needs images or sequences")
         # a map of fewer than 8 positions a side has nothing left to pool after two blocks
         deepest = 3 if min(dataset.inputs.shape[2:], default=dataset.inputs.shape[-1]) <= 16 else 5
         tokens = (

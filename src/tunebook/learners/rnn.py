@@ -7,9 +7,8 @@ from typing import ClassVar
 from torch import nn
 
 from tunebook.data import Dataset
-from tunebook.errors import DataError
 from tunebook.learners.net import NetLearner
-from tunebook.learners.spaces import activations, batch_size, optimizers, patches
+from tunebook.learners.spaces import activations, batch_size, no_table, optimizers, patches
 from tunebook.space import Choice, Config, Float, Int, Space
 from tunebook.training.models import Shape, rnn
 from tunebook.training.models.rnn import NAMES
@@ -27,9 +26,7 @@ class RnnLearner(NetLearner):
         Raises DataError for a table.
         """
         if dataset.kind == "table":
-            raise DataError(
-                "a recurrent network needs sequences", where=dataset.name, got="a table", fix="use the learner 'mlp'"
-            )
+            raise no_table(dataset, "a recurrent network needs sequences")
         shape = dataset.inputs.shape[1:]
         steps = shape[1] if len(shape) == 3 else shape[-1]
         tokens = dataset.inputs.dtype.kind != "f"

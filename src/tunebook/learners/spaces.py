@@ -5,9 +5,22 @@ from __future__ import annotations
 import math
 
 from tunebook.data import Dataset
+from tunebook.errors import DataError
 from tunebook.space import Choice, Float, Parameter, Space, Value
 
 STEPS = 64
+
+
+def no_table(dataset: Dataset, says: str) -> DataError:
+    """The error of a family that a table is not for; rows of bare arrays may be sequences that were not called so."""
+    arrays = not dataset.feature_names
+    return DataError(
+        says,
+        where=dataset.name,
+        got="a table" + (f" of shape {dataset.inputs.shape}" if arrays else ""),
+        expected="npz:FILE?kind=sequence, where each row is a sequence of numbers or token ids" if arrays else "",
+        fix="add ?kind=sequence, or use the learner 'mlp' for a table" if arrays else "use the learner 'mlp'",
+    )
 
 
 def optimizers() -> Choice:

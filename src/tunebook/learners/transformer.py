@@ -7,9 +7,8 @@ from typing import ClassVar
 from torch import nn
 
 from tunebook.data import Dataset
-from tunebook.errors import DataError
 from tunebook.learners.net import NetLearner
-from tunebook.learners.spaces import activations, batch_size, optimizers, patches
+from tunebook.learners.spaces import activations, batch_size, no_table, optimizers, patches
 from tunebook.space import Choice, Config, Float, Int, Space
 from tunebook.training.models import Shape, transformer
 from tunebook.training.models.transformer import NAMES
@@ -27,10 +26,7 @@ class TransformerLearner(NetLearner):
         Raises DataError for a table.
         """
         if dataset.kind == "table":
-            raise DataError(
-                "a transformer needs sequences or images", where=dataset.name, got="a table",
-                fix="use the learner 'mlp'",
-            )  # fmt: skip
+            raise no_table(dataset, "a transformer needs sequences or images")
         shape, tokens = dataset.inputs.shape[1:], dataset.inputs.dtype.kind != "f"
         start = {} if tokens else patches(min(shape[1:]), square=True) if len(shape) == 3 else patches(shape[-1])
         return Space(

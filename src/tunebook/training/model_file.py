@@ -158,7 +158,7 @@ def load_model(folder: Path | str, build: Build | None = None) -> SavedModel:
             where=str(folder),
             got=f"one that {made} built" if (made := card.about.get("build")) else repr(card.builder),
             expected="the function that built it" if made else nearest(card.builder, BUILDERS),
-            fix=f"load_model(folder, build={str(made).partition(':')[2] or 'your_function'})",
+            fix=f"tunebook.load(folder, build={str(made or '').partition(':')[2] or 'your_function'})",
         )
     with torch.random.fork_rng([]):
         network = (
