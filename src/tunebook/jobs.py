@@ -208,9 +208,10 @@ def model_subject(
     if goal.metric not in fitting:
         raise SettingError(f"this is no metric of a {dataset.task}", where="metric", got=goal.metric,
                            expected=nearest(goal.metric, fitting), code="CONFIG-049")  # fmt: skip
-    if isinstance(space, Space):
-        return goal, space
-    return goal, learner.space_for(dataset, trials).updated_from_dict(space or {})
+    if not isinstance(space, Space):
+        space = learner.space_for(dataset, trials).updated_from_dict(space or {})
+    learner.check_space(space, dataset, goal)
+    return goal, space
 
 
 def base_for(space: Space, goal: Goal, settings: Settings, chance: float | None = None, final: bool = True) -> Base:

@@ -315,3 +315,8 @@ def test_toml_that_is_written_is_read_back(data):
         return type(a) is type(b) and (a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b)))
 
     assert same(data, tomllib.loads(to_toml(data)))
+
+
+def test_a_dry_run_refuses_it_too(here):
+    code, out, err = here("run", "--model", "mlp", "--data", "sklearn:iris", "--dry-run", "--set", "space.ema=2.0")
+    assert (code, out) == (2, "") and "ema is out of range" in err

@@ -46,6 +46,9 @@ class Learner(ABC):
         """The space for a study of so many trials: some hyperparameters are worth it only with many."""
         return self.space(dataset)
 
+    def check_space(self, space: Space, dataset: Dataset, goal: Goal) -> None:  # noqa: B027  (most have no more to say)
+        """Raise SettingError for a space whose default no model of the family can be trained with, before any is."""
+
     @abstractmethod
     def objective(self, data: str, split: Split, goal: Goal, steps: int) -> Objective:
         """What to tune, for the data set named ``data``; a full training has ``steps`` steps."""

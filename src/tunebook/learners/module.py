@@ -60,6 +60,9 @@ class ModuleLearner(NetLearner):
     def build(self, config: Config, shape: Shape, outputs: int) -> nn.Module:
         return built(self.module, config, Inputs.of(shape).shape, outputs)
 
+    def _try_build(self, config: Config, dataset: Dataset) -> None:
+        """Nothing: what a module of people's own does when it is built is not known, so it is built in a trial."""
+
     def about(self) -> Mapping[str, str]:
         return {"build": place_of(self.module)}
 

@@ -18,12 +18,13 @@ from tunebook.learners.base import MODEL, Learner
 from tunebook.learners.ready import Ready, ready
 from tunebook.learners.spaces import with_adam_knobs
 from tunebook.objective import EarlyStop, Run
-from tunebook.space import Config, Space
-from tunebook.training import Card, Checkpoints, Task, augment, save_model, train, transfer
+from tunebook.space import Choice, Config, Space
+from tunebook.training import Card, Checkpoints, Part, Task, augment, save_model, train, transfer
+from tunebook.training.check import check_training
 from tunebook.training.devices import device_of
 from tunebook.training.loop import identity_of
-from tunebook.training.losses import classification_loss, counted, regression_loss
-from tunebook.training.models import Capacity, Shape, capacity
+from tunebook.training.losses import accuracy, classification_loss, counted, regression_loss
+from tunebook.training.models import Capacity, Inputs, Shape, capacity
 from tunebook.training.optimizers import THEIRS, optimizer_of, settings_of_torch
 from tunebook.training.settings import whole
 from tunebook.training.state import best_weights, history_of
@@ -71,6 +72,51 @@ class NetLearner(Learner):
         ]
         if found:
             raise SettingError(found)
+
+    def check_space(self, space: Space, dataset: Dataset, goal: Goal) -> None:
+        """As ``Learner.check_space``: the default of each optimizer to choose from, in milliseconds, without training.
+
+        A setting beside the optimizer that stands below each of its options too, and so has no effect, is refused.
+        """
+        shadowed = [p for name in (*space.names, *space.constants) if (p := _shadow(space, name)) is not None]
+        if shadowed:
+            raise SettingError(shadowed)
+        task = _stand_in(dataset, goal)
+        optimizer = space.parameters.get("optimizer")
+        options = list(optimizer.options) if isinstance(optimizer, Choice) else []
+        for told in [space, *(space.updated({"optimizer": name}) for name in options[1:])]:
+            config = told.default
+            self.check(config)
+            check_training(task, config)
+        self._try_build(space.default, dataset)
+
+    def _try_build(self, config: Config, dataset: Dataset) -> None:
+        """Build the network without memory for its weights. Raises SettingError."""
+        vocabulary = 0 if dataset.inputs.dtype.kind == "f" else int(dataset.inputs.max()) + 1
+        shape = Inputs.read(tuple(dataset.inputs.shape[1:]), dataset.encoding, vocabulary)
+        with torch.random.fork_rng([]), torch.device("meta"):
+            self.build(config, shape, len(dataset.classes) or 1)
+
+
+def _stand_in(dataset: Dataset, goal: Goal) -> Task:
+    """A task like that of a training on the data set, of one example."""
+    classes, one = len(dataset.classes), torch.zeros(1, 1)
+    loss = partial(classification_loss, counts=[1] * classes) if classes else regression_loss
+    y = torch.zeros(1, dtype=torch.int64 if classes else torch.float32)
+    augmented = partial(augment.augmentation, kind=dataset.kind)
+    return Task(lambda config: torch.nn.Linear(1, 1), loss, Part(one, y), None, {goal.metric: accuracy}, goal, 1,
+                device=device_of(), augment=augmented)  # fmt: skip
+
+
+def _shadow(space: Space, name: str) -> Problem | None:
+    """The problem of a setting of the optimizer that is never read, if it is one."""
+    optimizer = space.parameters.get("optimizer", space.constants.get("optimizer"))
+    options = optimizer.options if isinstance(optimizer, Choice) else [optimizer]
+    below = [f"optimizer.{option}.{name}" for option in options]
+    if optimizer is None or not {*below} <= {*space.names, *space.constants}:
+        return None
+    return Problem(f"{name} has no effect: each optimizer has its own", name, expected=", ".join(below),
+                   fix=f"optimizer = 'adam', and \"optimizer.adam.{name}\" = ...", code="CONFIG-042")  # fmt: skip
 
 
 def _of_torch(config: Config) -> list[str]:
