@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from tunebook.data import open_dataset
-from tunebook.diagnose.base import Severity
+from tunebook.diagnose.base import Finding, Severity
 from tunebook.errors import SettingError
 from tunebook.space import Config, Float
 from tunebook.training import Part, Task, classification, regression
@@ -33,7 +33,7 @@ from tunebook.training.probes import (
     warmup_search,
 )
 from tunebook.training.probes.base import traced
-from tunebook.training.probes.gradients import Layers, bursts, idle_units, layer_findings, norm_findings
+from tunebook.training.probes.gradients import Layers, bursts, idle_units, layer_findings, norm_findings, sound_steps
 from tunebook.training.probes.rate import zoom
 from tunebook.training.probes.speed import evaluation_reading, input_reading, knee, memory_share, rate_findings
 from tunebook.training.probes.stability import verdict
@@ -423,6 +423,66 @@ def test_the_gravest_comes_first_and_wins() -> None:
         ["bad", "warn", "info"]).index)  # fmt: skip
     assert isinstance(told, Probed) and "lr" in told.proposal
     assert told.findings[0].says in str(told)
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
+def test_a_rate_that_is_too_high_gives_one_proposal(clip_norm: float) -> None:
+    told = probe(task(), {"lr": 1.0, "clip_norm": clip_norm}, steps=1200, seconds=1e9)
+    first = told.findings[0]
+    assert "is too high" in first.says and told.proposal["lr"] == first.proposal["lr"]
+    assert isinstance(told.proposal["lr"], Float) and told.proposal["lr"].high < 0.1
+    (seen,) = (r for r in told.readings if r.probe == "gradients")
+    assert seen.figures["rate"] < 0.1  # those of a training that works
+    assert seen.figures["norm p99"] < 10 and {"ladder"}.isdisjoint(r.probe for r in told.readings)
+    clip = told.proposal.get("clip_norm", 0.0)
+    assert isinstance(clip, float) and clip < 10
+
+
+def test_a_proposal_is_taken_whole_or_not_at_all() -> None:
+    def finding(severity: Severity, proposal: Config) -> Finding:
+        return Finding("x", severity, "", "", proposal)
+
+    both: Config = {"lr": 0.3, "clip_norm": 349.0}
+    warned = [finding(Severity.WARN, c) for c in ({"lr": 0.03}, both, {"norm": "batch"})]
+    told = Probed((Reading("a", "", findings=(finding(Severity.INFO, {"batch_size": 8}), *warned)),))
+    assert told.proposal == {"lr": 0.03, "norm": "batch"}
+    graver = Probed((*told.readings, Reading("b", "", findings=(finding(Severity.BAD, both),))))
+    assert graver.proposal == {**both, "norm": "batch"}
+    assert Probed((Reading("a", "", findings=told.readings[0].findings[:1]),)).proposal == {"batch_size": 8}
+
+
+def test_where_to_clip_is_not_read_off_a_training_that_diverges() -> None:
+    norms = np.r_[np.ones(10), 100 * np.ones(20), np.inf]
+    (told,) = norm_findings(norms, 0.0, "lr", 0.1, 10)
+    assert told.severity is Severity.BAD and told.proposal == {}
+    assert norm_findings(norms[:-1], 0.0, "lr", 0.1, 10)[0].proposal == {}
+    assert norm_findings(norms, 0.5, "lr", 0.3, 10)[0].proposal == {"lr": pytest.approx(0.1)}
+    later = np.r_[np.ones(30), 100 * np.ones(20)]  # it was usual for long enough before
+    assert norm_findings(later, 0.0, "lr", 0.1, 30)[0].proposal == {"clip_norm": pytest.approx(1.0)}
+    losses = np.r_[np.full(10, 2.3), np.full(20, 9.0), math.nan]
+    assert sound_steps(losses, norms) == 10
+    assert sound_steps(np.full(31, 2.3), norms) == 31
+
+
+def test_no_rate_is_proposed_where_all_diverge() -> None:
+    reading, _ = rate_test(Subject(task(lambda c: Recurrent(1e6)), {"optimizer": "sgd", "lr": 0.1}), 20, most=4)
+    assert "diverges at each learning rate" in reading.findings[0].says and reading.findings[0].proposal == {}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"ema": 2.0}, {"precision": "fp16"}, {"schedule": "cosin"}, {"warmup": 3.0}, {"mixup": -1.0}, {"l1": -1.0},
+     {"micro_batch": -1}, {"on_oom": "hope"}, {"clip_norm": "small"}, {"swa": 1.0}, {"optimizer": "torch:None"}],
+)  # fmt: skip
+def test_what_could_not_be_run_is_not_probed(config: Config) -> None:
+    with pytest.raises(SettingError):
+        probe(task(), {**SANE, **config}, steps=60, seconds=1e9)
+
+
+def test_an_optimizer_of_torch() -> None:
+    subject = Subject(task(), {"optimizer": "torch:RAdam", "optimizer.torch:RAdam.lr": 0.01})
+    assert subject.rate_name == "optimizer.torch:RAdam.lr" and subject.rate == 0.01
+    assert len(traced(subject, 5).losses) == 5
 
 
 def test_probes_leave_no_trace() -> None:

@@ -4,9 +4,10 @@
     print(told)
     told.findings, told.proposal
 
-In order: loss at initialisation, gradients and activations, learning-rate range, stability at twice the best rate,
+In order: loss at initialisation, learning-rate range, gradients and activations, stability at twice the best rate,
 chance and shuffled labels, throughput, input, evaluation; and, where the training is unstable, the ladder of fixes and
-the warm-up search.
+the warm-up search. Gradients are those at the best rate where the configuration's rate is too high or unstable: what a
+broken training does to them says nothing about the model.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tunebook.errors import SettingError
 from tunebook.space import Config, Parameter, Value
 from tunebook.training.probes.base import Reading as Reading
 from tunebook.training.probes.base import Subject as Subject
+from tunebook.training.probes.base import check_settings
 from tunebook.training.probes.gradients import gradients as gradients
 from tunebook.training.probes.rate import Sweep, zoom
 from tunebook.training.probes.rate import rate_test as rate_test
@@ -47,15 +49,22 @@ class Probed:
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings, the gravest first."""
+        """All findings, the gravest first; of equally grave ones, that of the earlier probe."""
         return sorted((f for r in self.readings for f in r.findings), key=lambda f: _ORDER[f.severity])
 
     @property
     def proposal(self) -> dict[str, Parameter | Value]:
-        """The changes that the findings propose together; where two differ, that of the graver one."""
+        """The changes that the findings propose together.
+
+        What a finding proposes belongs together: where it would change what one before it changes, it is left out as a
+        whole. Findings of information propose nothing while a graver one does: they are for a training that is sound.
+        """
         told: dict[str, Parameter | Value] = {}
-        for finding in reversed(self.findings):
-            told |= finding.proposal
+        for finding in self.findings:
+            if finding.severity is Severity.INFO and told:
+                break
+            if not told.keys() & finding.proposal.keys():
+                told |= finding.proposal
         return told
 
     def __str__(self) -> str:
@@ -70,15 +79,17 @@ class Probed:
 def probe(task: Task, config: Config, *, steps: int = 2000, seconds: float = 60.0, seed: int = 0) -> Probed:
     """Run the probes that ``steps`` training steps and ``seconds`` afford, in order; the others are named as left out.
 
-    A probe that has begun is brought to its end. Raises SettingError for a configuration that cannot be, and whatever
-    the model raises.
+    A probe that has begun is brought to its end. Raises SettingError for a configuration with which a run could not
+    begin, and whatever the model raises.
     """
     for name, value in (("steps", steps), ("seconds", seconds)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise SettingError(f"{name} must be positive", where=f"probe: {name}", got=repr(value))
     began = time.perf_counter()
     with seeded(seed, 0, task.device):  # what was drawn here is given back
-        return _played(Subject(task, config, seed), steps, seconds, lambda: time.perf_counter() - began)
+        subject = Subject(task, config, seed)
+        check_settings(subject)
+        return _played(subject, steps, seconds, lambda: time.perf_counter() - began)
 
 
 def _played(subject: Subject, steps: int, seconds: float, now: Callable[[], float]) -> Probed:
@@ -114,19 +125,22 @@ def _plan(
         return shaky[0]
 
     yield "first loss", 0, lambda: first_loss(subject)
-    yield "gradients", 2 * short, lambda: gradients(subject, 2 * short)
     yield "learning rate", 9 * short, ranged
-    if found:
-        yield "stability", short, zoomed
     # at the best rate that was found: what cannot learn at that one cannot learn at all
     able = subject.at(found[0].best) if found else subject
+    unstable = bool(found) and found[0].verdicts[subject.rate] != "none"
+    too_high = bool(found) and found[0].too_high(subject.rate)
+    moved = able if unstable or too_high else subject
+    yield "gradients", 2 * short, lambda: gradients(moved, 2 * short)
+    if found:
+        yield "stability", short, zoomed
     enough = min(max(2 * short, subject.batches), 6 * short)
     yield "chance", 2 * enough, lambda: chance(able, enough)
     yield "throughput", 0, lambda: throughput(subject)
     yield "input", 0, lambda: memory_share(subject)
     yield "evaluation", 0, lambda: evaluation(subject)
-    if found and found[0].verdicts[min(found[0].losses, key=lambda r: abs(r - subject.rate))] != "none":
+    if unstable and not too_high:  # else the rate is what is to change
         yield "ladder", 5 * short, lambda: ladder(subject, found[0].best, short, seconds, now)
     if shaky and shaky[0].findings:
-        unstable = found[0].unstable or 2 * found[0].best
-        yield "warm-up", 3 * short, lambda: warmup_search(subject, unstable, min(subject.total, 20 * short))
+        least = found[0].unstable or 2 * found[0].best
+        yield "warm-up", 3 * short, lambda: warmup_search(subject, least, min(subject.total, 20 * short))

@@ -18,8 +18,12 @@ from torch.optim import Optimizer
 
 from tunebook.diagnose.base import Finding
 from tunebook.space import Array, Config
+from tunebook.training.averaging import average_of
 from tunebook.training.evaluate import channels_last, fast_layout
-from tunebook.training.optimizers import OPTIMIZERS, clip, optimizer_of
+from tunebook.training.gradients import adjustments_of, gradients_of, mixing_of
+from tunebook.training.optimizers import OPTIMIZERS, THEIRS, clip, optimizer_of
+from tunebook.training.precision import compiled
+from tunebook.training.schedules import reduction_of, schedule_of
 from tunebook.training.seeds import seeded
 from tunebook.training.settings import picked, real, whole
 from tunebook.training.task import Task
@@ -62,16 +66,21 @@ class Subject:
         return self.task.epochs * self.batches
 
     @property
+    def optimizer(self) -> tuple[str, Config]:
+        """Its name and its settings; whether torch has one of that name, ``optimizer_of`` says."""
+        name = str(self.config.get("optimizer"))
+        return picked(self.config, "optimizer", "adam", [*OPTIMIZERS, *([name] if name.startswith(THEIRS) else [])])
+
+    @property
     def rate_name(self) -> str:
         """What the learning rate of the optimizer is called in the configuration."""
-        name, _ = picked(self.config, "optimizer", "adam", OPTIMIZERS)
-        nested = f"optimizer.{name}.lr"
+        nested = f"optimizer.{self.optimizer[0]}.lr"
         return nested if nested in self.config else "lr"
 
     @property
     def rate(self) -> float:
         """The learning rate; the optimizer's own where the configuration has none."""
-        _, told = picked(self.config, "optimizer", "adam", OPTIMIZERS)
+        _, told = self.optimizer
         usual = optimizer_of(self.config, nn.ParameterList([torch.zeros(1)])).param_groups[0]["lr"]
         return real(told, "lr", float(usual))
 
@@ -151,6 +160,20 @@ def traced(
             optimizer.step()
             watch(Step(t, losses[-1], norms[-1], model, optimizer))
     return Trace(np.array(losses), np.array(norms), model)
+
+
+def check_settings(subject: Subject) -> None:
+    """Raise what a run of the configuration would raise before its first update: probes read only some settings."""
+    task, config, model = subject.task, subject.config, subject.model()
+    schedule_of(config, subject.total)
+    reduction_of(config, task.goal)
+    average_of(config, model, task.epochs)
+    adjustments_of(config, optimizer_of(config, model))
+    gradients_of(config, task, compiled(model, config, task.device))
+    task.augment(config)
+    x, y = sample(subject, 2)
+    with seeded(subject.seed, 1, task.device) as drawn:
+        mixing_of(config)(x, y, drawn)
 
 
 def by_step(values: Array) -> Curve:

@@ -19,6 +19,7 @@ from tunebook.diagnose.base import Finding, Severity
 from tunebook.space import Array, Parameter, Value
 from tunebook.training.evaluate import fast_layout
 from tunebook.training.probes.base import Reading, Step, Subject, Trace, by_step, sample, traced
+from tunebook.training.probes.stability import verdict
 from tunebook.training.settings import real
 
 CLIPPED = 0.9  # quantile of the norms at which to clip
@@ -30,6 +31,7 @@ VANISHED = 1e-3
 DEAD = 0.5
 BOUND = 0.97  # of the range of a sigmoid or tanh, from where it hardly answers any more
 SETTLING = 5  # steps that are left out: those of the first ones are of another kind
+RISEN = 2.0  # times the first loss
 SHOWN = (0.05, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 
@@ -54,10 +56,30 @@ def bursting(norms: Array) -> NDArray[np.bool_]:
     return ~np.isfinite(norms) | (bursts(norms) >= BURST)
 
 
-def norm_findings(norms: Array, clip_norm: float, rate_name: str, rate: float) -> list[Finding]:
-    """What the gradient norms (n,) of the steps, before clipping, say about clipping. (playbook I3)"""
-    at = quantile(norms[~bursting(norms)], CLIPPED)
-    figures = {"p50": quantile(norms, 0.5), "p90": at, "largest": float(np.max(norms)), "clip_norm": clip_norm}
+def sound_steps(losses: Array, norms: Array) -> int:
+    """How many steps from the first on say what is usual: of a training that diverges, those before it went astray."""
+    if verdict(losses) == "none":
+        return len(norms)
+    astray = bursting(norms) | ~(losses <= RISEN * abs(losses[0]))
+    return int(np.argmax(astray)) if bool(astray.any()) else 0
+
+
+def norm_findings(
+    norms: Array, clip_norm: float, rate_name: str, rate: float, sound: int | None = None
+) -> list[Finding]:
+    """What the gradient norms (n,) of the steps, before clipping, say about clipping. (playbook I3)
+
+    Of a training that diverged the first ``sound`` steps say where to clip, if they are more than 20, or nothing does.
+    """
+    usual = norms[:sound]
+    diverged = sound is not None and sound < len(norms)
+    at = quantile(usual[~bursting(usual)], CLIPPED) if not diverged or len(usual) > WINDOW else math.nan
+    figures = {
+        "p50": quantile(norms, 0.5),
+        "p90": quantile(norms, CLIPPED),
+        "largest": float(np.max(norms)),
+        "clip_norm": clip_norm,
+    }
     if clip_norm > 0:
         share = float(np.mean(~(norms <= clip_norm)))
         if share <= MOSTLY:
@@ -67,7 +89,8 @@ def norm_findings(norms: Array, clip_norm: float, rate_name: str, rate: float) -
         )
         proposal: dict[str, Value | Parameter] = {rate_name: rate / 3}
         proposal |= {"clip_norm": at} if math.isfinite(at) else {}
-        advice = f"lower the learning rate instead, and clip at the 90th percentile, {at:.3g}"
+        advice = "lower the learning rate instead"
+        advice += f", and clip at the 90th percentile, {at:.3g}" if math.isfinite(at) else ""
         return [
             Finding("gradients", Severity.WARN, says, advice, proposal, (), "clip_norm", figures | {"share": share})
         ]
@@ -83,6 +106,9 @@ def norm_findings(norms: Array, clip_norm: float, rate_name: str, rate: float) -
     if not bool(bursting(norms).any()):
         return []
     says = f"gradients burst: the norm is up to {float(bursts(norms).max()):.0f} times what it was just before"
+    if not math.isfinite(at):
+        says += "; the training diverges, so its gradients do not say where to clip"
+        return [Finding("gradients", Severity.WARN, says, "lower the learning rate", {}, (), rate_name, figures)]
     advice = f"clip at the 90th percentile, {at:.3g}: it touches the bursts and little else"
     return [Finding("gradients", Severity.WARN, says, advice, {"clip_norm": at}, (), "clip_norm", figures)]
 
@@ -195,16 +221,18 @@ def gradients(subject: Subject, steps: int = 100) -> Reading:
     layers = watched.layers()
     shares = idle_units(trace.model, sample(subject, 256)[0])
     limit = real(subject.config, "clip_norm", 0.0)
-    idle = idle_findings(shares, subject)
     idle = idle_findings(shares, subject)  # they explain updates that are next to nothing
-    findings = [*norm_findings(trace.norms, limit, subject.rate_name, subject.rate),
+    sound = sound_steps(trace.losses, trace.norms)
+    findings = [*norm_findings(trace.norms, limit, subject.rate_name, subject.rate, sound),
                 *(idle or layer_findings(layers, subject))]  # fmt: skip
     figures = {f"norm p{100 * q:g}": quantile(trace.norms, q) for q in SHOWN}
     if layers.updates:
         figures["update to weight"] = float(np.median(list(layers.updates.values())))
     if shares:
         figures["idle units"] = max(shares.values())
-    says = f"gradient norms {figures['norm p50']:.3g} (median), {figures['norm p90']:.3g} (90th percentile)"
+    figures["rate"] = subject.rate
+    says = f"at the learning rate {subject.rate:.2g}: gradient norms {figures['norm p50']:.3g} (median), "
+    says += f"{figures['norm p90']:.3g} (90th percentile)"
     if "update to weight" in figures:
         says += f"; a step changes weights by {figures['update to weight']:.1g} of their norm"
     curves = {"gradient norm": by_step(trace.norms), "updates": by_step(np.array(list(layers.updates.values()))),

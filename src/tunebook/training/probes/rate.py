@@ -57,6 +57,17 @@ class Sweep:
         """The lowest unstable rate above the best one."""
         return next((rate for rate, v in self.verdicts.items() if v != "none" and rate > self.best), None)
 
+    def too_high(self, rate: float) -> bool:
+        """Whether a rate of the sweep is far above the best one and trains clearly worse, or nothing trains at all."""
+        return self.best < rate and self.far(rate)
+
+    def far(self, rate: float) -> bool:
+        """Whether a rate of the sweep is far from the best one and trains clearly worse."""
+        best, here, times = self.ends[self.best], self.ends[rate], self.best / rate
+        noise = noise_of(self.losses[self.best]) / math.sqrt(max(1, len(self.losses[self.best]) // 5))
+        enough = max(0.2 * abs(self.start - best), 3 * noise)
+        return not 1 / TOO_HIGH < times < TOO_LOW and (not math.isfinite(here) or here - best >= enough)
+
 
 def sweep(subject: Subject, steps: int, most: int = MOST) -> Sweep:
     """Short trainings at rates around that of the configuration, until the best is inside or there are ``most``."""
@@ -111,19 +122,20 @@ def _words(found: Verdict) -> str:
 def _far(subject: Subject, told: Sweep) -> list[Finding]:
     """The configuration's rate trains clearly worse than the best, and is far from it."""
     rate, best, ends = subject.rate, told.best, told.ends
-    times = best / rate
-    here = ends[rate]
-    gained, lost = told.start - ends[best], here - ends[best]
-    noise = noise_of(told.losses[best]) / math.sqrt(max(1, len(told.losses[best]) // 5))
-    if 1 / TOO_HIGH < times < TOO_LOW or (math.isfinite(here) and lost < max(0.2 * abs(gained), 3 * noise)):
+    figures = {"best": best, "rate": rate, "loss": ends[rate], "best_loss": ends[best]}
+    if not math.isfinite(ends[best]):
+        says = f"the training diverges at each learning rate from {min(ends):.2g} to {max(ends):.2g}"
+        advice = "look at the first weights and the inputs, and at the gradients; then try rates far below these"
+        return [Finding(NAME, Severity.WARN, says, advice, {}, (), subject.rate_name, figures)]
+    if not told.far(rate):
         return []
+    here, times = ends[rate], best / rate
     low = "too low" if times > 1 else "too high"
     says = (
         f"the learning rate {rate:.2g} is {low}: {best:.2g} comes to a loss of {ends[best]:.3g} in as many steps, it "
     )
     says += f"to {here:.3g}" if math.isfinite(here) else "diverges"
     proposal: dict[str, Value | Float] = {subject.rate_name: _range(told)}
-    figures = {"best": best, "rate": rate, "loss": here, "best_loss": ends[best]}
     return [Finding(NAME, Severity.WARN, says, f"search around {best:.2g}", proposal, (), subject.rate_name, figures)]
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from tunebook.diagnose.base import Finding, Severity
 from tunebook.space import Config, Float, Parameter, Value
-from tunebook.training.optimizers import OPTIMIZERS
 from tunebook.training.probes.base import Reading, Subject, traced
 from tunebook.training.probes.gradients import quantile
 from tunebook.training.probes.stability import learns
-from tunebook.training.settings import flag, picked, real
+from tunebook.training.settings import flag, real
 
 TIMES = 10.0  # times the unstable rate, which a warm-up is to make possible
 LONGEST = 0.10  # of the steps of a training
@@ -79,8 +78,7 @@ def rungs(subject: Subject, stable: float, normal: float) -> Iterator[Rung]:
     yield Rung("warm-up", {"warmup": LONGEST})
     if not real(config, "clip_norm", 0.0) and math.isfinite(normal) and normal > 0:
         yield Rung("clipping", {"clip_norm": normal})
-    name, _ = picked(config, "optimizer", "adam", OPTIMIZERS)
-    if name in ("sgd", "adagrad", "rmsprop") and not any(k.startswith("optimizer.") for k in config):
+    if subject.optimizer[0] in ("sgd", "adagrad", "rmsprop") and not any(k.startswith("optimizer.") for k in config):
         yield Rung("another optimizer", {"optimizer": "adam"})
     if "residual" in config and not flag(config, "residual", False):
         yield Rung("residual connections", {"residual": True})
