@@ -237,11 +237,19 @@ def test_warm_up_is_found_where_it_helps() -> None:
 
 
 def test_a_clip_that_changes_most_updates() -> None:
-    (finding,) = gradients(Subject(task(), {"lr": 1e-3, "clip_norm": 0.05}), 60).findings
-    assert finding.proposal["lr"] == pytest.approx(1e-3 / 3)
-    norms = traced(Subject(task(), {"lr": 1e-3, "clip_norm": 0.05}), 60).norms
-    assert finding.proposal["clip_norm"] == pytest.approx(np.quantile(norms, 0.9))
+    clipped = Subject(task(), {"optimizer": "sgd", "lr": 1e-2, "clip_norm": 0.05})
+    (finding,) = gradients(clipped, 60).findings
+    assert finding.proposal["lr"] == pytest.approx(1e-2 / 3)
+    assert finding.proposal["clip_norm"] == pytest.approx(np.quantile(traced(clipped, 60).norms, 0.9))
     assert checks(gradients(Subject(task(), {"lr": 1e-3, "clip_norm": 3.0}), 60)) == []
+
+
+def test_a_clip_is_no_lower_rate_where_steps_do_not_depend_on_the_size_of_gradients() -> None:
+    free = Subject(task(), {"lr": 1e-3, "clip_norm": 0.05})
+    (finding,) = gradients(free, 60).findings
+    assert finding.severity is Severity.INFO and finding.proposal == {} and "adam" in finding.says
+    losses = traced(free, 60).losses
+    assert losses[-1] == pytest.approx(traced(free.told(clip_norm=0.005), 60).losses[-1], rel=0.01)
 
 
 def test_gradients_that_burst() -> None:

@@ -31,6 +31,7 @@ VANISHED = 1e-3
 DEAD = 0.5
 BOUND = 0.97  # of the range of a sigmoid or tanh, from where it hardly answers any more
 SETTLING = 5  # steps that are left out: those of the first ones are of another kind
+SCALE_FREE = ("adam", "adamw", "nadam", "rmsprop", "adagrad")  # steps are the same for gradients times a constant
 RISEN = 2.0  # times the first loss
 SHOWN = (0.05, 0.25, 0.5, 0.75, 0.9, 0.99)
 
@@ -65,7 +66,7 @@ def sound_steps(losses: Array, norms: Array) -> int:
 
 
 def norm_findings(
-    norms: Array, clip_norm: float, rate_name: str, rate: float, sound: int | None = None
+    norms: Array, clip_norm: float, rate_name: str, rate: float, sound: int | None = None, optimizer: str = "sgd"
 ) -> list[Finding]:
     """What the gradient norms (n,) of the steps, before clipping, say about clipping. (playbook I3)
 
@@ -84,9 +85,13 @@ def norm_findings(
         share = float(np.mean(~(norms <= clip_norm)))
         if share <= MOSTLY:
             return []
-        says = (
-            f"clipping at {clip_norm:.3g} changes {100 * share:.0f} % of the updates: it acts as a lower learning rate"
-        )
+        says = f"clipping at {clip_norm:.3g} changes {100 * share:.0f} % of the updates: it "
+        if optimizer in SCALE_FREE:
+            says += f"hardly matters to {optimizer}, which divides by the size of the gradients"
+            advice = "leave it, or clip higher to touch bursts alone"
+            figures |= {"share": share}
+            return [Finding("gradients", Severity.INFO, says, advice, {}, (), "clip_norm", figures)]
+        says += "acts as a lower learning rate"
         proposal: dict[str, Value | Parameter] = {rate_name: rate / 3}
         proposal |= {"clip_norm": at} if math.isfinite(at) else {}
         advice = "lower the learning rate instead"
@@ -223,7 +228,7 @@ def gradients(subject: Subject, steps: int = 100) -> Reading:
     limit = real(subject.config, "clip_norm", 0.0)
     idle = idle_findings(shares, subject)  # they explain updates that are next to nothing
     sound = sound_steps(trace.losses, trace.norms)
-    findings = [*norm_findings(trace.norms, limit, subject.rate_name, subject.rate, sound),
+    findings = [*norm_findings(trace.norms, limit, subject.rate_name, subject.rate, sound, subject.optimizer[0]),
                 *(idle or layer_findings(layers, subject))]  # fmt: skip
     figures = {f"norm p{100 * q:g}": quantile(trace.norms, q) for q in SHOWN}
     if layers.updates:
