@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tunebook
 from tunebook.data import Split, open_dataset
+from tunebook.errors import DataError
 from tunebook.learners import learner_named
 from tunebook.learners.ensemble import save_ensemble
 from tunebook.objective import Run, play
@@ -54,3 +56,27 @@ def test_labels_have_the_type_of_the_targets_and_are_written_as_texts(models: Pa
     assert out.splitlines() == ["prediction", *map(str, labels.tolist())]
     rows = json.loads(here("predict", models / name / "model", models / "t.csv", "--json")[1])
     assert [row["prediction"] for row in rows] == list(map(str, labels.tolist()))
+
+
+@MODELS
+def test_a_model_of_a_table_takes_a_data_frame_and_a_file(models: Path, name: str) -> None:
+    data = open_dataset(f"csv:{models / 't.csv'}?target=y")
+    model = tunebook.load(models / name / "model")
+    expected = model.predict_proba(data.inputs)
+    frame = pd.read_csv(models / "t.csv")
+    dated = frame.assign(day=pd.to_datetime(frame["day"]), size=frame["size"].astype("Float64"), more=1)
+    for given in (frame, frame[["y", "town", "size", "day"]], dated, models / "t.csv", str(models / "t.csv")):
+        assert (model.predict_proba(given) == expected).all()
+    assert (model.predict(frame) == frame["y"]).mean() > 0.7
+    with pytest.raises(DataError, match=r"(?s)there is no column 'size'.*data frame.*there is no column 'town'"):
+        model.predict(frame.drop(columns=["town", "size"]))
+    with pytest.raises(DataError, match=r"(?s)'size' must be numbers.*data frame.*row 2: 'big'"):
+        model.predict(frame.assign(size=["1", "2", "big"] * (ROWS // 3)))
+    with pytest.raises(DataError, match=r"(?s)\(60, 2\).*\(n, \d+\).*data frame"):
+        model.predict(data.inputs[:, :2])
+    with pytest.raises(DataError, match=r"inputs\[None\]"):
+        model.predict(data.inputs[0])
+    with pytest.raises(DataError, match="not numbers"):
+        model.predict(frame.to_numpy())
+    with pytest.raises(DataError, match="no such file"):
+        model.predict(models / "none.npz")

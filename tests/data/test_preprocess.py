@@ -80,7 +80,7 @@ def test_regression_targets_come_back_in_their_units():
 
 def test_refuses_other_shapes_and_no_rows():
     data = with_holes()
-    with pytest.raises(DataError, match=r"examples of shape \(3,\)"):
+    with pytest.raises(DataError, match=r"got \(200, 3\); expected \(n, 4\)"):
         Preprocessor.fit(data).apply(data.inputs[:, :3])
     with pytest.raises(DataError, match="nothing to learn"):
         Preprocessor.fit(data, np.array([], dtype=int))

@@ -23,6 +23,9 @@ from tunebook.data.preprocess import Preprocessor as Preprocessor
 from tunebook.data.reference import SCHEMES as SCHEMES
 from tunebook.data.reference import DataRef as DataRef
 from tunebook.data.reference import open_dataset as open_dataset
+from tunebook.data.rows import encode_frame as encode_frame
+from tunebook.data.rows import read_rows as read_rows
+from tunebook.data.rows import rows_of as rows_of
 from tunebook.data.split import Parts as Parts
 from tunebook.data.split import Split as Split
 from tunebook.data.split import leaks as leaks

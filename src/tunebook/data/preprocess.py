@@ -74,13 +74,7 @@ class Preprocessor:
 
         Raises DataError for another shape than that of the examples it was fitted on.
         """
-        if tuple(inputs.shape[1:]) != self.shape:
-            raise DataError(
-                "inputs do not fit the preprocessor",
-                got=f"examples of shape {tuple(inputs.shape[1:])}",
-                expected=str(self.shape),
-                fix="read the new rows with the encoding of the data set that was trained on",
-            )
+        inputs = self.fitting(inputs)
         if not self.center:
             return inputs
         values = inputs.astype(np.float64)
@@ -90,6 +84,36 @@ class Preprocessor:
         scaled = (values - np.array(self.center).reshape(one)) * np.array(self.gain).reshape(one)
         standard: Array = scaled.astype(np.float32)
         return standard
+
+    def fitting(self, inputs: Array) -> Array:
+        """The inputs, with the channel axis of one that (n, height, width) and (n, length) leave out.
+
+        Raises DataError for another shape than that of the examples that it was fitted on.
+        """
+        one_channel = len(self.shape) > 1 and self.shape[0] == 1
+        if tuple(inputs.shape[1:]) == self.shape:
+            return inputs
+        if one_channel and tuple(inputs.shape[1:]) == self.shape[1:]:
+            return inputs[:, None]
+        forms = [self.shape, *([self.shape[1:]] if one_channel else [])]
+        raise DataError(
+            "inputs do not have the shape of what the model was trained on",
+            got=str(tuple(inputs.shape)),
+            expected=" or ".join(f"(n, {', '.join(map(str, form))})" for form in forms),
+            fix=self._way_to(inputs),
+        )
+
+    def _way_to(self, inputs: Array) -> str:
+        """How inputs of another shape may come to the one that is needed."""
+        if tuple(inputs.shape) in (self.shape, self.shape[1:] if self.shape[0] == 1 and self.kind != "table" else ()):
+            return "inputs[None] for a single example"
+        if inputs.ndim == 4 and len(self.shape) == 3 and (inputs.shape[3], *inputs.shape[1:3]) == self.shape:
+            return "inputs.transpose(0, 3, 1, 2): channels come first"
+        if inputs.ndim > 1 and np.prod(inputs.shape[1:]) == np.prod(self.shape):
+            return f"inputs.reshape(-1, {', '.join(map(str, self.shape))}), if the values are in that order"
+        if self.kind == "table":
+            return "one number for each feature; a model of a CSV or Parquet file takes a data frame or such a file"
+        return f"{self.kind}s of the size that was trained on: resize, cut or pad them"
 
     def apply_targets(self, targets: Array) -> Array:
         """(n,) targets of a regression, standardised to float32; class codes come back unchanged."""

@@ -111,31 +111,38 @@ def encode_table(path: str | Path, encoding: TableEncoding, reading: Reading | N
     Raises DataError when columns are missing or a number cannot be read.
     """
     path = existing_file(path, "table")
-    raw = read_raw(path, reading or Reading(), None)
+    return encoded(read_raw(path, reading or Reading(), None), encoding, str(path))
+
+
+def encoded(raw: RawTable, encoding: TableEncoding, where: str, line: str = "line", names: Sequence[str] = ()) -> Array:
+    """(n, features) inputs of raw columns. ``names`` are those that there are, where ``raw`` has the needed ones only.
+
+    Raises DataError as ``encode_table`` does.
+    """
     problems = []
     blocks = []
     for code in encoding.columns:
         if code.name not in raw.names:
-            problems.append(Problem(f"there is no column {code.name!r}", fix=nearest(code.name, raw.names)))
+            problems.append(Problem(f"there is no column {code.name!r}", fix=nearest(code.name, names or raw.names)))
             continue
         column = raw.columns[raw.names.index(code.name)]
         if code.categories is not None:
-            blocks.append(_one_hot(_as_texts(column), code.categories))
+            blocks.append(_one_hot(as_texts(column), code.categories))
             continue
         if code.date:
-            told, odd = _dates.features(_as_texts(column), code.date)
+            told, odd = _dates.features(as_texts(column), code.date)
             if odd:
-                shown = ", ".join(f"line {raw.lines[i]}: {column[i]!r}" for i in odd[:3])
+                shown = ", ".join(f"{line} {raw.lines[i]}: {column[i]!r}" for i in odd[:3])
                 problems.append(Problem(f"column {code.name!r} must be dates", got=shown, expected=code.date))
             blocks.append(told[:, [_dates.PARTS.index(part) for part in code.parts]])
             continue
         values, bad = numbers(column, encoding.decimal) if isinstance(column, list) else (column, [])
         if bad:
-            shown = ", ".join(f"line {raw.lines[i]}: {column[i]!r}" for i in bad[:3])
+            shown = ", ".join(f"{line} {raw.lines[i]}: {column[i]!r}" for i in bad[:3])
             problems.append(Problem(f"column {code.name!r} must be numbers", got=shown, code="DATA-099"))
         blocks.append(values[:, None])
     if problems:
-        raise DataError([replace(p, where=str(path)) for p in problems])
+        raise DataError([replace(p, where=where) for p in problems])
     return np.hstack(blocks)
 
 
@@ -231,7 +238,7 @@ def _parsed(raw: RawTable, decimal: str, categorical: Sequence[str]) -> tuple[li
     problems = []
     for name, column in zip(raw.names, raw.columns, strict=True):
         if name in categorical:
-            columns.append(_as_texts(column))
+            columns.append(as_texts(column))
         elif isinstance(column, list):
             values, bad = numbers(column, decimal)
             problem = typos(name, column, bad, raw.lines)
@@ -253,7 +260,7 @@ def _infinite(raw: RawTable, columns: Iterable[Column]) -> list[Problem]:
     return problems
 
 
-def _as_texts(column: Column) -> list[str]:
+def as_texts(column: Column) -> list[str]:
     if isinstance(column, list):
         return column
     return ["" if np.isnan(v) else (str(int(v)) if v == np.floor(v) else repr(float(v))) for v in column]
@@ -314,7 +321,7 @@ def _in_order(raw: RawTable, time: str, where: str) -> RawTable:
 
 def _groups(raw: RawTable, group: str, where: str) -> Array:
     """(n,) the number of each row's group."""
-    cells = _as_texts(raw.columns[raw.names.index(group)])
+    cells = as_texts(raw.columns[raw.names.index(group)])
     _, codes = np.unique(np.array(cells), return_inverse=True)
     if codes.max() == 0:
         raise DataError(f"column {group!r} has one group only", where=where, code="DATA-096")

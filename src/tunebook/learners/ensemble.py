@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from tunebook.data import rows_of
 from tunebook.errors import CheckpointError
 from tunebook.learners.fitted import Shown
 from tunebook.learners.saved import FORMAT, TableCard, TableModel, labelled, table_model_of, versions
@@ -27,23 +28,29 @@ class EnsembleModel:
     members: tuple[TableModel, ...]
     weights: tuple[float, ...]
 
-    def predict(self, inputs: ArrayLike) -> Array:
-        """(n, ...) inputs in the data set's own form -> (n,) labels or values.
+    def predict(self, inputs: Any) -> Array:
+        """Inputs -> (n,) labels in the type of the data's own targets, or values in their units.
 
-        Labels have the type of the data's own targets (``card.label_type``), values their units.
+        ``inputs``: (n, ...) as the data set had them; for a model of a table also a data frame, or the path of a file.
+        See ``tunebook.data.rows_of``, with its errors.
         """
         if self.card.classes:
             return labelled(self.predict_proba(inputs), self.card)
-        return self._mean([m.predict(inputs) for m in self.members])
+        rows = self._rows(inputs)
+        return self._mean([m.predict(rows) for m in self.members])
 
-    def predict_proba(self, inputs: ArrayLike) -> Array:
+    def predict_proba(self, inputs: Any) -> Array:
         """(n, ...) inputs -> (n, classes) probabilities. Raises CheckpointError for a regression, which has none."""
-        told = self._mean([m.predict_proba(inputs) for m in self.members])
+        rows = self._rows(inputs)
+        told = self._mean([m.predict_proba(rows) for m in self.members])
         return told if self.card.calibrator is None else self.card.calibrator.apply(told)
 
     def parameters(self) -> list[Shown]:
         """The weights of the members."""
         return [Shown("weights", np.array(self.weights), tuple(m.card.learner for m in self.members))]
+
+    def _rows(self, inputs: Any) -> Array:
+        return rows_of(inputs, self.card.preprocessor, self.card.encoding, self.card.features)
 
     def _mean(self, told: Sequence[Array]) -> Array:
         total = np.zeros_like(told[0])

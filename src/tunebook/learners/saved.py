@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from tunebook.analysis.calibration import Calibrator
-from tunebook.data import TEXT, Preprocessor, TableEncoding, typed_labels
+from tunebook.data import TEXT, Preprocessor, TableEncoding, rows_of, typed_labels
 from tunebook.errors import CheckpointError
 from tunebook.learners.fitted import Fitted, Shown, fitted_of
 from tunebook.learners.view import prepared
@@ -88,16 +88,17 @@ class TableModel:
     card: TableCard
     fitted: Fitted
 
-    def predict(self, inputs: ArrayLike) -> Array:
-        """(n, ...) inputs in the data set's own form -> (n,) labels or values.
+    def predict(self, inputs: Any) -> Array:
+        """Inputs -> (n,) labels in the type of the data's own targets, or values in their units.
 
-        Labels have the type of the data's own targets (``card.label_type``), values their units.
+        ``inputs``: (n, ...) as the data set had them; for a model of a table also a data frame, or the path of a file.
+        See ``tunebook.data.rows_of``, with its errors.
         """
         if not self.card.classes:
             return self.card.preprocessor.undo_targets(self._outputs(inputs))
         return labelled(self._outputs(inputs), self.card)
 
-    def predict_proba(self, inputs: ArrayLike) -> Array:
+    def predict_proba(self, inputs: Any) -> Array:
         """(n, ...) inputs -> (n, classes) probabilities, in the order of ``card.classes``.
 
         Raises CheckpointError for a regression, which has none.
@@ -110,8 +111,9 @@ class TableModel:
         """What was learned: coefficients, support vectors, centroids, importances."""
         return self.fitted.shown(self.card.features, self.card.classes)
 
-    def _outputs(self, inputs: ArrayLike) -> Array:
-        told = self.fitted.predict(prepared(np.asarray(inputs), self.card.preprocessor, self.card.scaled))
+    def _outputs(self, inputs: Any) -> Array:
+        rows = rows_of(inputs, self.card.preprocessor, self.card.encoding, self.card.features)
+        told = self.fitted.predict(prepared(rows, self.card.preprocessor, self.card.scaled))
         return told if self.card.calibrator is None else self.card.calibrator.apply(told)
 
 

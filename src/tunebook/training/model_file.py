@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import safetensors
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tunebook.data import TEXT, Preprocessor, TableEncoding, typed_labels
+from tunebook.data import TEXT, Preprocessor, TableEncoding, rows_of, typed_labels
 from tunebook.errors import CheckpointError, nearest
 from tunebook.sealed import CARD, read_card, read_file, write_sealed
 from tunebook.space import Config
@@ -101,10 +101,11 @@ class SavedModel:
     card: Card
     network: nn.Module
 
-    def predict(self, inputs: ArrayLike) -> Array:
-        """(n, ...) inputs in the data set's own form -> (n,) labels or values.
+    def predict(self, inputs: Any) -> Array:
+        """Inputs -> (n,) labels in the type of the data's own targets, or values in their units.
 
-        Labels have the type of the data's own targets (``card.label_type``), values their units.
+        ``inputs``: (n, ...) as the data set had them; for a model of a table also a data frame, or the path of a file.
+        See ``tunebook.data.rows_of``, with its errors.
         """
         outputs = self._outputs(inputs)
         if not self.card.classes:
@@ -112,7 +113,7 @@ class SavedModel:
         labels: Array = typed_labels(self.card.classes, self.card.label_type)[outputs.argmax(dim=1).numpy()]
         return labels
 
-    def predict_proba(self, inputs: ArrayLike) -> Array:
+    def predict_proba(self, inputs: Any) -> Array:
         """(n, ...) inputs -> (n, classes) probabilities, float64, in the order of ``card.classes``.
 
         Raises CheckpointError for a regression, which has none.
@@ -126,8 +127,9 @@ class SavedModel:
         """What was learned, one row a tensor."""
         return learned(self.network)
 
-    def _outputs(self, inputs: ArrayLike) -> Tensor:
-        return predict(self.network, torch.from_numpy(np.array(self.card.preprocessor.apply(np.asarray(inputs)))))
+    def _outputs(self, inputs: Any) -> Tensor:
+        rows = rows_of(inputs, self.card.preprocessor, self.card.encoding)
+        return predict(self.network, torch.from_numpy(np.array(self.card.preprocessor.apply(rows))))
 
 
 def save_model(folder: Path, card: Card, weights: Mapping[str, Tensor]) -> Path:
