@@ -9,6 +9,7 @@ import pytest
 
 import tunebook
 from tunebook import Choice, Float, Goal, Int, Space, tune
+from tunebook.cli.show import show
 from tunebook.errors import FailingStudy, SettingError, StudyMismatch, TunebookError
 from tunebook.executors.serial import SerialExecutor
 from tunebook.jobs import advice_on, search_of
@@ -23,7 +24,7 @@ from tunebook.settings import Settings, seconds, settings_of
 from tunebook.stores.memory import MemoryStore
 from tunebook.story import base_of, plan_of, story_in
 from tunebook.study import Study
-from tunebook.trial import Context, Measurement, Status, Trials, apply
+from tunebook.trial import Context, Failure, FailureKind, Measurement, Status, Trials, apply
 
 GOAL = Goal("loss", "minimize")
 SPACE = Space(x=Float(-5.0, 10.0), y=Int(1, 9), act=Choice(["relu", "tanh"]))
@@ -213,10 +214,39 @@ def test_what_is_no_duration(text):
         seconds(text)
 
 
+def test_what_was_wrong_is_told_in_a_line_wherever_failures_are(tmp_path, capfd):
+    def half(run):
+        if run.config["act"] == "tanh":
+            raise SettingError("unknown optimizer", where="optimizer", got="'adamx'", expected="did you mean 'adam'?")
+        yield from objective(run)
+
+    folder = tmp_path / "half"
+    tune(half, SPACE, GOAL, folder=folder, workers=0, steps=3, trials=16)
+    line = "unknown optimizer: got 'adamx'; did you mean 'adam'?"
+    assert line in capfd.readouterr().err and line in (folder / "report.md").read_text()
+    assert show(str(folder), None, json=False) == 0
+    assert line in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("KeyError: 'x'", "KeyError: 'x'"),
+        ("", ""),
+        ("odd\n  --> x\n  expected 1\n  try: 2\nodd too\n  got 3", "odd: expected 1"),
+        ("RuntimeError: sizes\nsaid by a library\n  got 3", "RuntimeError: sizes"),
+        ("odd\n  --> x\nodd too\n  got 3", "odd"),
+    ],
+)
+def test_a_failure_in_a_line(message, line):
+    assert Failure(FailureKind.USER_ERROR, message).line == line
+
+
 def test_a_space_of_constants_leaves_nothing_to_tune(tmp_path):
     fixed = Space(x=1.0, act="relu")
     result = tuned(tmp_path / "fixed", fixed)
     assert "Nothing is left to tune" in str(result) and "budget" not in str(result)
+    assert "Nothing is left to tune" in (tmp_path / "fixed" / "report.md").read_text()
     assert "nothing is left to tune" in advice_on(Base(fixed, fixed.default, GOAL, 3, 16))
 
 

@@ -24,9 +24,23 @@ from rich.table import Table
 from rich.text import Text
 
 from tunebook.errors import many
+from tunebook.record import JOB
 from tunebook.space import Config, Value
 from tunebook.study import GRACE_SECONDS
-from tunebook.trial import Closed, Ended, Event, Goal, Launched, Measured, Opened, Status, Trial, Trials, is_whole
+from tunebook.trial import (
+    Closed,
+    Ended,
+    Event,
+    Goal,
+    Launched,
+    Measured,
+    Noted,
+    Opened,
+    Status,
+    Trial,
+    Trials,
+    is_whole,
+)
 
 REFRESHES = 4  # a second
 MOST_ROWS = 16
@@ -180,6 +194,10 @@ class Progress:
             self.counts.begin(trials)
             self._seen = True
         self.counts.take_in(events, trials)
+        for event in events:
+            if isinstance(event, Noted) and event.topic == JOB:
+                for line in event.about.get("notes", ()):
+                    self.say(f"data: {plain(line)}")
         if self._live is None:
             self._tell([line for e in events if (line := self._line(e, trials))])
 
@@ -222,7 +240,7 @@ class Progress:
         counted = f"[{self.counts.done}/{self.budget} trials]"
         told = [f"{counted} trial {trial.number} {again}{ended.status} at step {trial.step}"]
         if ended.failure is not None:
-            told.append(f"{ended.failure.kind}: {plain(ended.failure.message.partition(chr(10))[0])}")
+            told.append(f"{ended.failure.kind}: {plain(ended.failure.line)}")
         elif goal is not None and (scored := trial.scored(goal)) is not None:
             at = "" if scored.step == trial.step else f" at step {scored.step}"
             told.append(f"{plain(goal.metric)} {scored.metrics[goal.metric]:.5g}{at}")

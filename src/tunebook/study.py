@@ -437,7 +437,7 @@ class _Loop:
             raise FailingStudy(
                 f"the first {SAME_FAILURES} trials all failed in the same way",
                 where=self.failing.where,
-                got=self.failing.message.partition("\n")[0],
+                got=self.failing.line,
                 fix="mend the objective, then resume the study",
             )
         return "time" if self._late() else "steps" if self.poor else "space" if self.exhausted else "trials"

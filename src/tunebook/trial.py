@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any, overload
 
 import numpy as np
@@ -88,6 +89,18 @@ class Failure:
     message: str
     where: str = ""
     traceback: str = ""
+
+    @property
+    def line(self) -> str:
+        """The message in one line: its first, and of an error of tunebook's what it got and expected.
+
+        >>> Failure(FailureKind.USER_ERROR, "unknown loss\\n  --> loss\\n  got 'ms'; did you mean 'mse'?").line
+        "unknown loss: got 'ms'; did you mean 'mse'?"
+        """
+        first, *rest = self.message.splitlines() or [""]
+        detail = takewhile(lambda line: line.startswith("  "), rest)
+        told = next((line.strip() for line in detail if line.startswith(("  got ", "  expected ", "  did you "))), "")
+        return f"{first}: {told}" if told else first
 
 
 @dataclass(frozen=True, slots=True)

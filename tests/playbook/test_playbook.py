@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from tunebook.errors import SettingError
 from tunebook.executors.simulated import SimulatedExecutor
 from tunebook.jobs import search_of
 from tunebook.playbook import Base, Baseline, Confirm, Exploit, Explore, Finalize, Refine, play
 from tunebook.space import Choice, Float, Int, Space
 from tunebook.stores.memory import MemoryStore
+from tunebook.story import model_of
 from tunebook.study import Study
 from tunebook.trial import Goal, Measurement
 
@@ -125,6 +127,18 @@ def test_a_failing_default_is_said_and_the_search_goes_on(tmp_path):
     chapters, _ = played(tmp_path, objective)
     assert any("cannot train with this" in s for s in chapters[0].conclusion.says)
     assert len(chapters) >= 4
+
+
+def test_what_failed_whenever_it_was_trained_is_not_trained_at_last(tmp_path):
+    def objective(run):
+        raise SettingError("unknown optimizer", where="optimizer", got="'adamx'", expected="did you mean 'adam'?")
+
+    chapters, trials = played(tmp_path, objective, space=Space(lr=1e-3))
+    assert [c.stage for c in chapters] == ["baseline", "finalize"] and len(trials) == 1
+    for chapter in chapters:
+        assert "unknown optimizer: got 'adamx'; did you mean 'adam'?" in chapter.conclusion.says[0]
+    assert "failed whenever" in chapters[-1].conclusion.stop
+    assert model_of(tmp_path, chapters) is None
 
 
 def test_everything_failing_ends_with_a_reason(tmp_path):

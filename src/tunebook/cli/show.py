@@ -74,7 +74,7 @@ def _shown(record: Record, story: Story | None) -> dict[str, Any]:
 
 def _failure(trial: Trial) -> tuple[str, str, str]:
     assert trial.failure is not None
-    return str(trial.failure.kind), trial.failure.message.partition("\n")[0], trial.failure.where
+    return str(trial.failure.kind), trial.failure.line, trial.failure.where
 
 
 def _in_words(record: Record, told: dict[str, Any]) -> str:

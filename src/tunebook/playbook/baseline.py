@@ -9,7 +9,7 @@ from statistics import median
 from tunebook.diagnose.base import Finding, Severity
 from tunebook.errors import many
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, of_run, tell_config
-from tunebook.trial import Context, Failure, Goal, Status, Trial, Trials
+from tunebook.trial import Context, Goal, Status, Trial, Trials
 
 # a round of halving trains a configuration for about half of the steps on average
 AVERAGE_LENGTH = 0.5
@@ -32,7 +32,7 @@ class Baseline(Stage):
         trial = of_run(round, trials)
         base = replace(base, config=trial.config, baseline=trial.config)
         if trial.status is Status.FAILED and trial.failure is not None:
-            failed = f"The default configuration failed ({trial.failure.kind}): {_first_line(trial.failure)}."
+            failed = f"The default configuration failed ({trial.failure.kind}): {trial.failure.line}."
             advice = "The search goes on, but look at this first: a default should train."
             finding = Finding("baseline", Severity.BAD, failed, advice, trials=(trial.number,))
             return Conclusion((failed,), base, (finding,))
@@ -42,10 +42,6 @@ class Baseline(Stage):
         findings = _against_chance(base, trial, value)
         says += [f.says for f in findings]
         return Conclusion(tuple(says), _budgeted(base, trial), tuple(findings), figures={"value": value})
-
-
-def _first_line(failure: Failure) -> str:
-    return failure.message.partition("\n")[0]
 
 
 def _cost(trial: Trial) -> str:

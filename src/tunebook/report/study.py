@@ -30,6 +30,7 @@ from tunebook.report.base import (
     Fold,
     Grid,
     Heading,
+    Items,
     Lines,
     Mark,
     Marker,
@@ -151,7 +152,7 @@ def _broken(story: Story) -> Callout | None:
     last = [t.failure for t in ended[-FEWEST:] if t.failure is not None]
     if len(last) < FEWEST or len({(f.kind, f.message, f.where) for f in last}) > 1:
         return None
-    says = f"The last {FEWEST} trials that ended all failed: {_first_line(last[0].message)}"
+    says = f"The last {FEWEST} trials that ended all failed: {last[0].line}"
     if last[0].where:
         says += f" ({last[0].where})"
     advice = "Mend it, then resume the study; the trials that failed count in its budget."
@@ -170,7 +171,9 @@ def _verdict(story: Story) -> str:
     if stop:
         return f"The playbook stopped: {stop}."
     if told is None:
-        return f"The budget did not suffice to confirm a winner on fresh {story.unit}s; treat the best value as a hope."
+        few = f"The budget did not suffice to confirm a winner on fresh {story.unit}s; treat the best value as a hope."
+        fixed = not any(c.round.space.dim for c in story.chapters)
+        return "Nothing is left to tune: every hyperparameter of the space is a constant." if fixed else few
     gain, over = _mean(told["winner"]) - _mean(told["baseline"]), many(len(told["winner"]), story.unit)
     if story.base.adopted:
         return (
@@ -373,7 +376,7 @@ def _failures(story: Story) -> Iterable[Block]:
     sorts: dict[tuple[str, str, str], list[Trial]] = {}
     for t in story.trials.values():
         if t.failure is not None:
-            sorts.setdefault((str(t.failure.kind), _first_line(t.failure.message), t.failure.where), []).append(t)
+            sorts.setdefault((str(t.failure.kind), t.failure.line, t.failure.where), []).append(t)
     if not sorts:
         return
     yield Heading("What failed")
@@ -385,11 +388,7 @@ def _failures(story: Story) -> Iterable[Block]:
     yield Table((*heads, Column("first", "number")), rows, note=note)
     shown = [f for _, trials in often[:SHOWN_TRACES] if (f := trials[0].failure) is not None and f.traceback]
     for failure in shown:
-        yield Fold(_first_line(failure.message)[:100], (Code(failure.traceback, "What it raised, or printed last"),))
-
-
-def _first_line(message: str) -> str:
-    return message.partition("\n")[0]
+        yield Fold(failure.line[:100], (Code(failure.traceback, "What it raised, or printed last"),))
 
 
 # figures
@@ -552,7 +551,10 @@ def _record(story: Story) -> Iterable[Block]:
     command = job.get("command", "")
     if command:
         yield Code(f"cd {shlex.quote(str(job.get('cwd', '.')))}\n{command}", "The command that reproduces it")
-    told = {k: v for k, v in job.items() if k not in ("command", "argv", "cwd")}
+    if seen := job.get("notes"):
+        yield Heading("What was seen in the data", 2)
+        yield Items(tuple(text(line) for line in seen))
+    told = {k: v for k, v in job.items() if k not in ("command", "argv", "cwd", "notes")}
     rows = [(k, v if isinstance(v, str) else json.dumps(v)) for k, v in told.items()]
     yield Table(
         (Column("what"), Column("value", "code")), rows, title="Where it comes from", empty="" if rows else "Not noted."
@@ -571,7 +573,7 @@ def _all_trials(story: Story) -> Table:
     for t in shown:
         value = t.value(goal) if not t.context.final else t.value(Goal(f"train_{goal.metric}", goal.direction))
         cells = [_shown(t.config[n]) if n in t.config else None for n in names]
-        said = t.failure.message.partition("\n")[0] if t.failure is not None else t.note
+        said = t.failure.line if t.failure is not None else t.note
         rows.append([t.number, t.round, t.status.value, t.step, value, t.seconds, *cells, said])
     best = min(story.search, key=lambda t: (not is_whole(t, goal), t.loss(goal)), default=None)
     sound = best is not None and math.isfinite(best.loss(goal))

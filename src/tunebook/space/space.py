@@ -278,8 +278,8 @@ class Space(Nested):
     def updated_from_dict(self, data: Mapping[str, Any], where: str = "space") -> Space:
         """``updated`` by plain data, entries as ``from_dict`` takes them. Raises SpaceError with every problem found.
 
-        >>> Space(lr=Float(0.001, 0.1), depth=Int(1, 4)).updated_from_dict({"depth": 2})
-        Space(lr=Float(0.001, 0.1), depth=2)
+        >>> Space(lr=Float(0.001, 0.1), drop=Float(0.0, 0.5)).updated_from_dict({"drop": 0.2, "depth": 2})
+        Space(lr=Float(0.001, 0.1), drop=0.2, depth=2)
         """
         items, conditions, found = read.entries(data, where, Space.from_dict)
         if found:
