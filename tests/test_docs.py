@@ -19,6 +19,9 @@ from typing import Any
 
 import pytest
 
+from tunebook.cli.job import KEYS
+from tunebook.space import Space
+
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w+)?([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -111,6 +114,28 @@ def test_every_block_runs(file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     if (ROOT / "examples").exists():
         shutil.copytree(ROOT / "examples", tmp_path / "examples")
     run_file(file, tmp_path)
+
+
+def test_the_job_files_of_the_page_on_them_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text("def train(run):\n    return 1.0\n", "utf-8")
+    page = (ROOT / "docs" / "jobs.md").read_text("utf-8")
+    jobs = [body for language, _, body in FENCE.findall(page) if language == "toml"]
+    assert len(jobs) == 2
+    for text in jobs:
+        (tmp_path / "job.toml").write_text(text, "utf-8")
+        run_command("tunebook run --config job.toml --dry-run", tmp_path)
+
+
+def test_the_page_on_job_files_has_every_key_and_every_entry() -> None:
+    page = (ROOT / "docs" / "jobs.md").read_text("utf-8")
+    first = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
+    assert {*KEYS} <= {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+    entries = re.findall(r"^\| [^|]* \| `(\w+ = [^`]*)`", page, re.MULTILINE)
+    assert len(entries) == 7
+    for entry in entries:
+        rest = 'optimizer = { type = "choice", options = ["sgd", "adam"] }\n' if "when" in entry else ""
+        assert len(Space.from_dict(tomllib.loads(rest + entry)).default) >= 1
 
 
 @pytest.mark.parametrize("file", DOCS, ids=lambda p: p.relative_to(ROOT).as_posix())
