@@ -13,6 +13,7 @@ from tunebook.executors.simulated import SimulatedExecutor
 from tunebook.jobs import search_of
 from tunebook.playbook import Round
 from tunebook.progress import Counts, Progress, duration, plain
+from tunebook.record import JOB
 from tunebook.space import Choice, Float, Space
 from tunebook.stores.memory import MemoryStore
 from tunebook.study import Study
@@ -233,3 +234,12 @@ def test_words():
     assert plain("a" * 300, 10) == "aaaaaaaaa…"
     assert (duration(59.9), duration(3600), duration(0)) == ("0:59", "1:00:00", "0:00")
     assert sys.stderr is Progress(1).stream
+
+
+def test_what_was_seen_in_the_data_is_said_once(tmp_path):
+    out = io.StringIO()
+    executor = SimulatedExecutor(objective, 3)
+    with Progress(20, out) as shown, Study(MemoryStore(), tmp_path, executor, listener=shown) as study:
+        study.note(JOB, {"data": "csv:t.csv", "notes": ["column 'a' is empty: left out", "1 row\x1b without a target"]})
+        study.note("plan", {"notes": ["not of the data"]})
+    assert out.getvalue().splitlines() == ["data: column 'a' is empty: left out", "data: 1 row\\x1b without a target"]

@@ -61,6 +61,12 @@ def test_a_table_becomes_a_model_with_its_test_score(tuned: Path, capsys: pytest
     assert np.mean([r.partition(",")[0] == t for r, t in zip(rows[1:], truth, strict=True)]) > 0.95
 
 
+def test_what_was_seen_in_the_table_is_kept_and_reported(tuned: Path) -> None:
+    notes = read_record(tuned / "study").trials.notes["job"]["notes"]
+    assert any("locked away" in line for line in notes)
+    assert "What was seen in the data" in (tuned / "study" / "report.md").read_text()
+
+
 def test_the_ensemble_is_of_trials_that_were_paid_for(tuned: Path) -> None:
     record = read_record(tuned / "study")
     note = record.trials.notes["ensemble"]

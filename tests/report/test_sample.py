@@ -4,7 +4,7 @@ from tunebook.executors.simulated import SimulatedExecutor
 from tunebook.jobs import search_of
 from tunebook.playbook import Base, Round
 from tunebook.report import render_html
-from tunebook.report.base import Fold, Table, walk
+from tunebook.report.base import Fold, Items, Table, walk
 from tunebook.report.sample import some
 from tunebook.report.study import SHOWN_ROWS, Story, study_report
 from tunebook.space import Choice, Float, Int, Space
@@ -39,6 +39,16 @@ def test_a_report_of_many_trials_is_small_and_shows_the_best(tmp_path):
     table = next(b for b in walk(fold.blocks) if isinstance(b, Table))
     best = min(story.trials.values(), key=lambda t: t.loss(GOAL))
     assert [table.rows[i][0] for i in table.marked] == [best.number] and len(table.rows) == SHOWN_ROWS
+
+
+def test_what_was_seen_in_the_data_is_a_list_of_its_own(tmp_path):
+    story = story_of(tmp_path, 4)
+    assert not any(isinstance(b, Items) for b in study_report(story).blocks)
+    story.trials.notes["job"] = {"data": "csv:t.csv", "notes": ["column 'a' is empty: left out"]}
+    blocks = study_report(story).blocks
+    told = [b for b in blocks if isinstance(b, Items)]
+    assert [item.spans[0].text for item in told[0].items] == ["column 'a' is empty: left out"]
+    assert "notes" not in [row[0] for b in blocks if isinstance(b, Table) for row in b.rows]
 
 
 def test_a_report_of_few_leaves_nothing_out(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -110,10 +109,8 @@ def tune_table(
     base = base_for(space, goal, asked, chance_of(table, goal))
     about = {"model": learner.name, "data": table.reference, "fingerprint": table.dataset.fingerprint(),
              "split": {p: len(getattr(table.parts, p)) for p in ("train", "valid", "test")},
-             "test": own.test, "folds": asdict(table.folds), "budget": _finite(settings.seconds)}  # fmt: skip
-    if not settings.quiet:
-        for line in told_of(table):
-            print(line, file=sys.stderr)
+             "test": own.test, "folds": asdict(table.folds), "budget": _finite(settings.seconds),
+             "notes": told_of(table)}  # fmt: skip
     with opened(objective, asked, about, replace(base, folds=table.folds.k)) as (study, plan):
         ended = began + _seconds(options) - max(0.0, study.trials.spent - (time.monotonic() - began))
         return _played(study, plan, table, settings, objective, (ended, own.calibrate, outer))
