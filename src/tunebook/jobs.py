@@ -147,7 +147,8 @@ def tune_model(
     known = goal.metric in METRICS
     chance = chance_level(scored, dataset.task, goal.metric, learned_from) if known else None
     about = {"model": learner.name, **learner.about(), "data": str(reference), "fingerprint": dataset.fingerprint(),
-             "split": {p: len(getattr(parts, p)) for p in ("train", "valid", "test")}}  # fmt: skip
+             "split": {p: len(getattr(parts, p)) for p in ("train", "valid", "test")},
+             "notes": [*dataset.notes, *parts.notes]}  # fmt: skip
     with opened(objective, settings, about, base_for(space, goal, settings, chance)) as (study, plan):
         told = play_plan(study, plan)
         trained = model_of(study.folder, told)
