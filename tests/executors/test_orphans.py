@@ -48,8 +48,12 @@ class Drivers:
     def start(
         self, objective: str = "counts", does: str = "", then: str = WAIT, setup: str = "", subfolder: str = ""
     ) -> subprocess.Popen[str]:
-        # where the tests run in the background of a shell, Ctrl-C is ignored, and children would inherit that
-        heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        # where the tests run in the background of a shell or under nohup, Ctrl-C or a hangup is ignored, and children
+        # would inherit that
+        heard = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        )
         script = heard + DRIVER.format(objective=objective, does=does, then=then, how_it_is_set_up=setup)
         path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
         self.started.append(
