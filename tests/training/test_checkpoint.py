@@ -248,10 +248,11 @@ from tunebook.trial import Context, Goal
 
 EPOCHS, KILLS = 8, 10
 torch.set_num_threads(1)
-config = {"channels": 4, "dropout": 0.3, "optimizer": "adam", "lr": 0.003, "schedule": "plateau", "warmup": 0.1,
-          "plateau_patience": 0, "gamma": 0.5, "ema": 0.9, "mixup": 0.2, "noise": 0.1, "translation": 0.1,
-          "precision": "bf16"}
-objective = learner_named("cnn").objective("sklearn:digits", Split(seed=0), Goal("accuracy", "maximize"), EPOCHS)
+family, small = sys.argv[2], json.loads(sys.argv[3])
+config = {**small, "dropout": 0.3, "optimizer": "adam", "lr": 0.003, "schedule": "plateau", "warmup": 0.1,
+          "plateau_patience": 0, "gamma": 0.5, "ema": 0.9, "mixup": 0.2, "noise": 0.1, "precision": "bf16",
+          "batch_size": 128}
+objective = learner_named(family).objective("sklearn:digits", Split(seed=0), Goal("accuracy", "maximize"), EPOCHS)
 folder, rng, seen = Path(sys.argv[1]), random.Random(1), []
 
 def lines(name):
@@ -286,9 +287,18 @@ print(json.dumps([unbroken, seen]))
 """
 
 
-def test_killed_at_any_instant_is_as_unbroken(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "small"),
+    [
+        ("mlp", {"units": 16}),
+        ("cnn", {"channels": 4, "translation": 0.1}),
+        ("rnn", {"units": 8, "cell": "gru"}),
+        ("transformer", {"heads": 2, "head_units": 4, "depth": 1}),
+    ],
+)
+def test_killed_at_any_instant_is_as_unbroken(tmp_path: Path, family: str, small: dict[str, object]) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", CONDUCTOR, str(tmp_path)]
+    command = [sys.executable, "-c", CONDUCTOR, str(tmp_path), family, json.dumps(small)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=200)
     unbroken, seen = json.loads(done.stdout)
     assert [step for step, _ in unbroken] == list(range(1, 9))
