@@ -176,7 +176,7 @@ def ours(name: str, problem: Problem, seed: int) -> tuple[Sampler, Scheduler]:
         draws.pool = problem.trained()
         return draws, PLAIN[name](problem.steps)
     scheduler, _, sampler = name.removeprefix("tunebook:").partition("/")
-    return SAMPLERS[sampler or "gp"](problem.space, GOAL, seed), scheduler_named(scheduler, GOAL, problem.steps)
+    return SAMPLERS[sampler or "auto"](problem.space, GOAL, seed), scheduler_named(scheduler, GOAL, problem.steps)
 
 
 def play(name: str, training: Training, account: Account, workers: int, seed: int) -> int:

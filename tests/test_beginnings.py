@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from tunebook.beginnings import best_stands_out, jump, stuck
+from tunebook.samplers.auto import AutoSampler
+from tunebook.samplers.base import Sampler
 from tunebook.samplers.gp import GPSampler
 from tunebook.samplers.quasi import QuasiSampler
 from tunebook.space import Float, Space
@@ -55,16 +57,17 @@ def test_a_drift_is_next_to_nothing_beside_what_one_has_learned() -> None:
     assert not stuck([*drifting, trial(9, [0.7, 0.68, 0.66])], GOAL, 3)
 
 
-def test_the_gp_draws_points_while_there_is_nothing_to_model() -> None:
+@pytest.mark.parametrize("make", [GPSampler, AutoSampler])
+def test_the_gp_draws_points_while_there_is_nothing_to_model(make: type[Sampler]) -> None:
     """Of 30 trials that were cut short at 1 or 3 steps all lie on a plateau: what follows is the sequence of points.
     With one that learned it is the model again."""
     dark = [*flat(10), *(trial(10 + i, [0.7 + 1e-4 * i]) for i in range(20))]
-    gp, points = GPSampler(SPACE, GOAL, 3), QuasiSampler(SPACE, GOAL, 3)
+    gp, points = make(SPACE, GOAL, 3), QuasiSampler(SPACE, GOAL, 3)
     gp.tell(dark)
     drawn = gp.ask(3, [], 33)
     assert drawn == points.ask(3, [], 33)
     gp.tell([trial(30, [0.68, 0.6, 0.5])])
     assert gp.ask(3, [], 33) != drawn
-    many = GPSampler(SPACE, GOAL, 3)
+    many = make(SPACE, GOAL, 3)
     many.tell([*flat(10), *(trial(10 + i, [0.7 + 1e-4 * i]) for i in range(100))])
     assert many.ask(3, [], 113) != points.ask(3, [], 113)

@@ -10,12 +10,18 @@ The same idea with one level only: S. Falkner, A. Klein, F. Hutter, "BOHB", ICML
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from tunebook.beginnings import best_stands_out, stuck
+from tunebook.goal import Goal
 from tunebook.space import Array
+from tunebook.trial import Trial
 
 MOST_LEVELS = 8
+DARK = 100
 PRIOR = 3.0
 FLATTEST, STEEPEST = 0.2, 1.5
 
@@ -62,3 +68,13 @@ def _line(x: Array, y: Array) -> tuple[float, float]:
     slope = (float(dx @ dy) + weight) / scale if scale > 0 else 1.0
     slope = min(max(slope, FLATTEST), STEEPEST)
     return slope, float(y[both].mean() - slope * x[both].mean())
+
+
+def in_the_dark(trials: Sequence[Trial], goal: Goal) -> bool:
+    """Whether most of fewer than 100 trials, some cut short, got nowhere and none stands out: a model would be one of
+    noise."""
+    if len(trials) >= DARK:
+        return False
+    told = sorted(trials, key=lambda t: t.number)
+    start = max(3, min((t.step for t in told if len(t.curve) >= 3), default=3))
+    return stuck(told, goal, start) and not best_stands_out(told, goal, start)

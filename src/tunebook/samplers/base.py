@@ -19,7 +19,7 @@ from typing import ClassVar, NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
-from tunebook.samplers._partial import carried, levels
+from tunebook.samplers._partial import carried, in_the_dark, levels
 from tunebook.space import Array, Config, Float, Space, Value
 from tunebook.trial import Goal, Status, Trial, config_key
 
@@ -42,6 +42,7 @@ class History:
     (the losses themselves if not given).
     ``spread`` (n,) is the sum of squares around their mean of the losses of the first goal, and ``whole`` (n,) says
     whether all trials of it came to their end (0 and True if not given).
+    ``dark`` says that of trials that were cut short most got nowhere and none stands out.
     ``earlier`` (e, dim) are codes of what other studies tried, and ``scores`` (e,) how good it was there: standard
     normal, small is good.
     """
@@ -59,6 +60,7 @@ class History:
     scores: Array = field(default_factory=lambda: np.empty(0))
     spread: Array = field(default_factory=lambda: np.empty(0))
     whole: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+    dark: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.number)
@@ -87,7 +89,8 @@ class History:
 
     def at(self, which: slice | npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> History:
         """Some of the rows."""
-        rows = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name not in ("earlier", "scores")}
+        whole = ("earlier", "scores", "dark")  # what has no rows of these
+        rows = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name not in whole}
         return replace(self, **rows)
 
 
@@ -159,7 +162,8 @@ class _Table:
         told = History(number, self.units[order], losses, budget, feasible, repeats, excess, facts[:, 3], ends)
         told = replace(told, spread=facts[:, 4], whole=facts[:, 5] > 0)
         for part in fields(told):
-            getattr(told, part.name).flags.writeable = False
+            if part.name != "dark":
+                getattr(told, part.name).flags.writeable = False
         return told
 
     def ends(self, order: npt.NDArray[np.int64], budget: npt.NDArray[np.int64], losses: Array) -> Array:
@@ -254,6 +258,8 @@ class Sampler(ABC):
         """What has been told, as arrays."""
         if self._history is None:
             told = self._table.history()
+            if told.partial and in_the_dark(self.told, self.goal):
+                told = replace(told, dark=True)
             if self._earlier:
                 configs, scores = zip(*self._earlier.values(), strict=True)
                 told = replace(told, earlier=self.space.encode(configs), scores=np.array(scores, dtype=np.float64))

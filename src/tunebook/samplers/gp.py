@@ -12,7 +12,6 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tunebook.beginnings import best_stands_out, stuck
 from tunebook.samplers._acquisition import PARENTS, Search
 from tunebook.samplers._again import settled, turns
 from tunebook.samplers._belief import Belief
@@ -35,7 +34,7 @@ Index = npt.NDArray[np.int64]
 Kind = Literal["power", "ranks", "failed", "limit", "seconds", "before"]
 
 WARP_FROM = 12
-EXPLORING, CHEAP_START, DARK = 4, 14, 100
+EXPLORING, CHEAP_START = 4, 14
 REFITS = ((400, 16), (150, 8), (48, 4), (0, 1))
 EACH = 150
 FITTED = 260
@@ -113,7 +112,7 @@ class GPSampler(Sampler):
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         begin = LEADING if len(history.scores) else max(self._begin, CHEAP_START if history.partial else 0)
         few = len(history) < begin or history.feasible.sum() < 2
-        if few or self.space.dim == 0 or self._in_the_dark(history):
+        if few or self.space.dim == 0 or history.dark:
             points = self._belief.bent(self._start.points(first, n))
             if n and not len(history) and not len(pending):
                 points[0] = np.nan
@@ -149,14 +148,6 @@ class GPSampler(Sampler):
             taken.update(keys(found[None]))
             out.append(found)
         return np.array(out).reshape(len(out), self.space.dim)
-
-    def _in_the_dark(self, history: History) -> bool:
-        """Whether most trials that were cut short got nowhere, and none stands out: a model would be one of noise."""
-        if not history.partial or len(history) >= DARK:
-            return False
-        told = sorted(self.told, key=lambda t: t.number)
-        start = max(3, min((t.step for t in told if len(t.curve) >= 3), default=3))
-        return stuck(told, self.goal, start) and not best_stands_out(told, self.goal, start)
 
     def _search(self, kind: Kind, rows: _Rows, labels: Posterior | None, waiting: Array) -> Search:
         """The search for the next proposal by one of the models."""
