@@ -24,8 +24,8 @@ import numpy as np
 from tables import kept
 from tunebook.data import Dataset, Folds, load_table, save_arrays
 from tunebook.ensembles import corrected
-from tunebook.jobs import codes_of
 from tunebook.learners import load_model
+from tunebook.look import codes_of
 from tunebook.metrics import METRICS, wilson
 from tunebook.tables import library, table_of, tune_table
 from tunebook.trial import Direction, Goal

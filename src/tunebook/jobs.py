@@ -8,7 +8,6 @@ The same call on the same folder takes a study up where it is: nothing is lost, 
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
 import threading
@@ -19,14 +18,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-import numpy as np
-
-from tunebook.analysis.intervals import balanced_accuracy_interval, mean_interval_of
-from tunebook.ensembles.base import losses
 from tunebook.errors import FailingStudy, Problem, SettingError, StudyMismatch, many, nearest, public
 from tunebook.executors.base import Executor
 from tunebook.executors.local import LocalExecutor
 from tunebook.executors.serial import SerialExecutor
+from tunebook.look import measured
 from tunebook.objective import Objective
 from tunebook.origin import origin, without_password
 from tunebook.playbook import Base, Chapter, Round
@@ -48,7 +44,7 @@ from tunebook.record import (
     store_of,
 )
 from tunebook.report import render_html, render_markdown
-from tunebook.report.study import Story, TestLook, study_report
+from tunebook.report.study import NOTHING_TO_TUNE, Story, TestLook, study_report
 from tunebook.samplers import sampler_named
 from tunebook.schedulers import scheduler_named
 from tunebook.sealed import read_card, remove_checkpoints
@@ -63,10 +59,7 @@ from tunebook.warm import WARM, lessons
 if TYPE_CHECKING:
     from tunebook.data import LockedTest
     from tunebook.learners import Learner
-    from tunebook.metrics import Metric
 
-MANY_ROWS = 2_000
-NOTHING_TO_TUNE = "Nothing is left to tune: every hyperparameter of the space is a constant."
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,7 @@ class Result:
             told = f"No trial succeeded: tunebook show {self.folder} tells what went wrong, and the report."
             return "\n".join([*says, told, "", f"report: {self.report}"])
         fixed = not any(c.round.space.dim for c in self.chapters)
-        none = NOTHING_TO_TUNE if fixed else "Nothing was confirmed: the budget was too small."
+        none = f"{NOTHING_TO_TUNE.capitalize()}." if fixed else "Nothing was confirmed: the budget was too small."
         says += confirmed[-1] if confirmed else [none]
         lines = [*says, "", *(f"  {k} = {v!r}" for k, v in self.config.items()), ""]
         if self.test is not None:
@@ -269,7 +262,7 @@ def _say_stopping(runs: int) -> None:
 def advice_on(base: Base) -> str:
     """What to say of a budget before it is spent, if it is too small to come to an answer, or there is no question."""
     if not base.space.dim:
-        return f"note: {NOTHING_TO_TUNE[0].lower()}{NOTHING_TO_TUNE[1:-1]}"
+        return f"note: {NOTHING_TO_TUNE}"
     least = smallest(base)
     if base.total >= least:
         return ""
@@ -510,49 +503,3 @@ def _told(settings: Settings) -> dict[str, Any]:
         "store": store,
         "warm_start": list(map(str, settings.warm_start)),
     }
-
-
-def measured(model: Any, inputs: Any, targets: Any, metric: str) -> TestLook:
-    """What a model scores, the metric that was optimised among the usual ones."""
-    from tunebook.metrics import METRICS, bootstrap_interval, confusion_matrix, wilson  # noqa: PLC0415
-
-    if not model.card.classes:
-        values = model.predict(inputs)
-        names = dict.fromkeys(("rmse", "mae", "r2", *([metric] if metric in METRICS else [])))
-        return TestLook({n: _with_interval(METRICS[n], targets, values, bootstrap_interval) for n in names},
-                        len(targets))  # fmt: skip
-    probabilities = model.predict_proba(inputs)
-    labels = codes_of(model, inputs)
-    right = int((labels == targets).sum())
-    metrics = {"accuracy": (right / len(targets), *wilson(right, len(targets)))}
-    names = dict.fromkeys(("log_loss", *([metric] if metric in METRICS else [])))
-    for name in [n for n in names if n not in metrics]:
-        predicted = labels if METRICS[name].needs == "labels" else probabilities
-        metrics[name] = _with_interval(METRICS[name], targets, predicted, bootstrap_interval)
-    matrix = confusion_matrix(targets, labels, len(model.card.classes))
-    return TestLook(metrics, len(targets), model.card.classes, tuple(tuple(int(v) for v in row) for row in matrix))
-
-
-def codes_of(model: Any, inputs: Any) -> Any:
-    """(n,) codes of the labels that a classifier predicts, in the order of its classes."""
-    code = {name: i for i, name in enumerate(model.card.classes)}
-    return np.array([code[str(name)] for name in model.predict(inputs)], dtype=np.int64)
-
-
-def _with_interval(
-    metric: Metric, targets: Any, predicted: Any, interval: Callable[..., tuple[float, float]]
-) -> tuple[float, float, float]:
-    value = metric(targets, predicted)
-    if metric.name in ("rmse", "mae", "log_loss", "brier") and math.isfinite(value):
-        rows = losses(metric, targets, predicted)
-        low, high = mean_interval_of(rows)
-        if metric.name == "rmse":
-            return value, math.sqrt(low), math.sqrt(high)
-        unit = value / rows.mean() if value else 1.0  # a Brier score of two classes is half the sum of squares
-        return value, low * unit, high * unit
-    if metric.name == "balanced_accuracy":
-        return value, *balanced_accuracy_interval(targets, predicted)
-    # the correction of BCa is of the order 1/n, and its price of the order n
-    few = {"resamples": 500, "method": "percentile"} if len(targets) > MANY_ROWS else {}
-    low, high = interval(metric, targets, predicted, **few)
-    return value, low, high

@@ -52,6 +52,7 @@ from tunebook.report.sample import note_of, some
 from tunebook.space import Choice, Float, Int, Parameter, Space, Value
 from tunebook.trial import Goal, Status, Trial, Trials, front, is_whole
 
+NOTHING_TO_TUNE = "nothing is left to tune: every hyperparameter of the space is a constant"
 FEWEST = 3
 SHOWN_CURVES = 5
 SHOWN_LINES = 300
@@ -173,7 +174,7 @@ def _verdict(story: Story) -> str:
     if told is None:
         few = f"The budget did not suffice to confirm a winner on fresh {story.unit}s; treat the best value as a hope."
         fixed = not any(c.round.space.dim for c in story.chapters)
-        return "Nothing is left to tune: every hyperparameter of the space is a constant." if fixed else few
+        return f"{NOTHING_TO_TUNE.capitalize()}." if fixed else few
     gain, over = _mean(told["winner"]) - _mean(told["baseline"]), many(len(told["winner"]), story.unit)
     if story.base.adopted:
         return (

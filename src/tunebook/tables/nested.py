@@ -20,8 +20,9 @@ from scipy.special import stdtrit
 
 from tunebook.data import Folds, save_arrays
 from tunebook.errors import SettingError
-from tunebook.jobs import Result, codes_of
+from tunebook.jobs import Result
 from tunebook.learners import load_model
+from tunebook.look import codes_of
 from tunebook.metrics import METRICS
 from tunebook.settings import Settings
 from tunebook.tables.subject import Table
