@@ -103,3 +103,30 @@ def test_directions_of_further_goals_count() -> None:
     goal = Goal("loss", also=[Goal("f1", Direction.MAXIMIZE)])
     told = [trial(0, {"loss": 1.0, "f1": 0.5}), trial(1, {"loss": 1.0, "f1": 0.75})]
     assert [t.number for t in front(told, goal)] == [1]
+
+
+def test_a_limit_is_read_from_text() -> None:
+    assert Limit.read("memory<=500") == Limit("memory", most=500)
+    assert Limit.read(" my recall >= 1e-1 ") == Limit("my recall", least=0.1)
+    for bad in ("memory", "memory < 500", "memory <= much", "<= 3", "a <= b >= 3", "memory == 3", ""):
+        with pytest.raises(SettingError, match="this is not a limit"):
+            Limit.read(bad)
+    with pytest.raises(SettingError, match="one finite bound"):
+        Limit.read("memory <= nan")
+
+
+def test_limits_that_contradict_each_other_are_refused() -> None:
+    Goal("a", limits=[Limit("b", least=1), Limit("b", most=1)])
+    with pytest.raises(SettingError, match="no value keeps both") as bad:
+        Goal("a", limits=[Limit("b", most=1), Limit("b", least=2)])
+    assert "b >= 2, b <= 1" in str(bad.value)
+    with pytest.raises(SettingError, match="two limits of one kind"):
+        Goal("a", limits=[Limit("b", most=1), Limit("c", most=1), Limit("b", most=2)])
+
+
+def test_a_trial_is_judged_early_by_the_first_goal_and_by_what_it_costs() -> None:
+    limits = [Limit("seconds", most=9), Limit("recall", least=0.5), Limit("memory", least=1)]
+    goal = Goal("loss", also=[Goal("size")], limits=limits)
+    assert goal.early == Goal("loss", limits=limits[:1])
+    assert goal.named == ("loss", "size", "seconds", "recall", "memory")
+    assert str(goal) == "minimize loss, minimize size, seconds <= 9, recall >= 0.5, memory >= 1"

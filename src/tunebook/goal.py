@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -18,6 +19,9 @@ class Direction(StrEnum):
     MAXIMIZE = "maximize"
 
 
+# what a model costs, as opposed to what it is worth: known early in a training, and small is good
+COSTS = ("seconds", "memory", "parameters", "latency")
+_LIMIT = re.compile(r"(?P<metric>[^<>=]+?)\s*(?P<sign><=|>=)\s*(?P<bound>[^<>=]+)")
 _DIRECTIONS = {"min": "minimize", "minimise": "minimize", "max": "maximize", "maximise": "maximize"}
 
 
@@ -41,6 +45,25 @@ class Limit:
                                expected="most or least, a number", fix=f"Limit({self.metric!r}, most=500)",
                                code="CONFIG-048")  # fmt: skip
 
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The limit that a text tells. Raises SettingError.
+
+        >>> Limit.read("memory <= 500")
+        Limit(metric='memory', most=500.0, least=None)
+        """
+        told = _LIMIT.fullmatch(text.strip())
+        bound = _number(told["bound"]) if told else None
+        if told is None or bound is None:
+            raise SettingError("this is not a limit", where="limit", got=shown(text), expected="METRIC <= NUMBER or >=",
+                               fix="'memory <= 500'", code="CONFIG-048")  # fmt: skip
+        return cls(told["metric"], **{"most" if told["sign"] == "<=" else "least": bound})
+
+    @property
+    def bound(self) -> float:
+        """The number that the metric is held against."""
+        return float(self.most if self.most is not None else self.least or 0.0)
+
     def excess(self, value: float) -> float:
         """How far a value is beyond the limit, in the metric's unit: 0 or less within it, inf for NaN.
 
@@ -49,7 +72,7 @@ class Limit:
         """
         if not math.isfinite(value):
             return math.inf
-        return float(value - self.most) if self.most is not None else float((self.least or 0.0) - value)
+        return float(value - self.bound) if self.most is not None else float(self.bound - value)
 
     def __str__(self) -> str:
         return f"{self.metric} <= {self.most:g}" if self.most is not None else f"{self.metric} >= {self.least:g}"
@@ -111,7 +134,19 @@ class Goal:
         twice = [m for i, m in enumerate(self.metrics) if m in self.metrics[:i]]
         found += [Problem("a metric is a goal twice", where, shown(m), "distinct metrics", "drop one of them",
                           "CONFIG-048") for m in twice]  # fmt: skip
-        return found
+        return [*found, *self._contradictions()]
+
+    def _contradictions(self) -> Iterator[Problem]:
+        for i, limit in enumerate(self.limits):
+            for before in (b for b in self.limits[:i] if b.metric == limit.metric):
+                if (before.most is None) == (limit.most is None):
+                    yield Problem("two limits of one kind on a metric", "Goal.limits", f"{before}, {limit}",
+                                  "one", "drop one of them", "CONFIG-048")  # fmt: skip
+                    continue
+                least, most = sorted((before, limit), key=lambda x: x.most is not None)
+                if least.bound > most.bound:
+                    yield Problem("no value keeps both limits", "Goal.limits", f"{least}, {most}", "a range",
+                                  f"{least.metric} >= {most.bound:g}, <= {least.bound:g}?", "CONFIG-048")  # fmt: skip
 
     @property
     def goals(self) -> tuple[Goal, ...]:
@@ -122,6 +157,17 @@ class Goal:
     def metrics(self) -> tuple[str, ...]:
         """The metrics of the goals."""
         return (self.metric, *(g.metric for g in self.also))
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All metrics that must be known of a trial: those of the goals and of the limits."""
+        return tuple(dict.fromkeys((*self.metrics, *(limit.metric for limit in self.limits))))
+
+    @property
+    def early(self) -> Goal:
+        """What a trial can be judged by before its end: the first goal, and limits on what a model costs. A recall that
+        is too low may still rise."""
+        return replace(self, also=(), limits=tuple(x for x in self.limits if x.metric in COSTS and x.most is not None))
 
     @property
     def plain(self) -> bool:
@@ -157,9 +203,21 @@ class Goal:
         also = [Goal.from_dict(g) for g in told.get("also", ())]
         return cls(**{**told, "also": also, "limits": [Limit(**limit) for limit in told.get("limits", ())]})
 
+    def __str__(self) -> str:
+        told = [f"{g.direction} {g.metric}" for g in self.goals]
+        last = [f"pick the {self.pick}"] if self.pick != "best" else []
+        return ", ".join([*told, *map(str, self.limits), *last])
+
     def __repr__(self) -> str:
         told = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != ()]
         return f"Goal({', '.join(told)})"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _finite(value: object) -> bool:

@@ -387,7 +387,10 @@ class Study:
 def _lacking(trial: Trial, search: Search) -> str:
     """What a trial did not report of what the goal is about, in words; empty where nothing is missing."""
     missing = [] if trial.context.final else trial.missing(search.goal)
-    return f"the goal is also about {', '.join(map(repr, missing))}, which was not reported" if missing else ""
+    if not missing:
+        return ""
+    told = ", ".join(map(repr, trial.curve[-1].metrics))
+    return f"the goal is also about {', '.join(map(repr, missing))}, which was not reported; reported was {told}"
 
 
 def committed(trials: Iterable[Trial]) -> int:

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -152,13 +153,16 @@ def test_times_are_filled_in(opened: Open) -> None:
     assert all(m.measurement.seconds >= 0.02 for m in desk.measured(0))
 
 
-def test_memory_is_that_of_the_worker(opened: Open) -> None:
+def test_memory_is_that_of_the_worker_in_this_run(opened: Open) -> None:
     ours = b"x" * (300 << 20)
     desk = opened()
-    small, large = desk.submit(pause=0.06), desk.submit(does="use_300_mb", pause=0.06)
-    desk.end(small)
-    desk.end(large)
-    peaks = [[m.measurement.memory for m in desk.measured(trial)] for trial in (small, large)]
+    runs = [desk.submit(pause=0.06, **does) for does in ({}, {"does": "use_300_mb"}, {})]
+    for run in runs:
+        desk.end(run)
+    peaks = [[m.measurement.memory for m in desk.measured(trial)] for trial in runs]
+    assert desk.pid(runs[1]) == desk.pid(runs[2])
+    if sys.platform == "linux":
+        assert max(peaks[2]) < 250, "what a run before it took is not its own"
     assert 5 < peaks[0][-1] < 250, f"not the {len(ours) >> 20} MB of this process"
     assert peaks[1][0] < 250 < peaks[1][-1] - 50
 

@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from tunebook.errors import SettingError
 from tunebook.objective import Run
@@ -22,9 +23,13 @@ def wall_clock() -> Callable[[], float]:
 
 
 class Meter:
-    """Fills in what a measurement leaves out: the seconds that it took, and this process's peak memory."""
+    """Fills in what a measurement leaves out: the seconds that it took, and this process's peak memory since the meter
+    was made (on Linux; elsewhere since the process began)."""
 
     def __init__(self) -> None:
+        if sys.platform == "linux":
+            with suppress(OSError), open("/proc/self/clear_refs", "wb", buffering=0) as file:
+                file.write(b"5")  # or a run would begin with the peak of those before it in this process
         self._memory, self._read, self._began = 0.0, -math.inf, time.perf_counter()
 
     def go_on(self) -> None:
@@ -41,7 +46,7 @@ class Meter:
 
 
 def peak_memory() -> float:
-    """The most memory that this process has had, in MB."""
+    """The most memory that this process has had since a meter was made last, in MB."""
     if sys.platform == "linux":  # ru_maxrss would begin with the peak of the process that started this one
         with open("/proc/self/status", "rb", buffering=0) as file:
             _, _, rest = file.read(4096).partition(b"VmHWM:")

@@ -66,7 +66,8 @@ class Plan:
 class Scheduler(ABC):
     """Decides from the trials of a round (in the order of their numbers) and nothing else.
 
-    ``steps`` is the length of a full training.
+    ``steps`` is the length of a full training. Of several goals the first decides, of limits those on costs do: see
+    ``Goal.early``.
     """
 
     def __init__(self, goal: Goal, steps: int) -> None:
@@ -74,7 +75,7 @@ class Scheduler(ABC):
             raise SettingError(
                 "steps must be a positive whole number", where="steps", got=repr(steps), code="CONFIG-056"
             )
-        self.goal, self.steps = goal, steps
+        self.goal, self.steps = goal.early, steps
         self._known: dict[tuple[int, int], tuple[int, Measurement, float]] = {}
         self._thirds: dict[tuple[int, int], tuple[Measurement, Means | None]] = {}
 
