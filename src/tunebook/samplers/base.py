@@ -80,7 +80,8 @@ class History:
     @property
     def partial(self) -> bool:
         """Whether trials were left at different steps."""
-        return len(np.unique(self.budget[self.feasible])) > 1
+        reached = self.budget[self.feasible]
+        return bool(len(reached)) and bool(reached.min() != reached.max())
 
     @property
     def plain(self) -> bool:

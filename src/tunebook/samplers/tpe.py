@@ -8,6 +8,7 @@ Multivariate, that is with kernels over all axes at once: S. Falkner, A. Klein, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -67,38 +68,43 @@ class TPESampler(Sampler):
         good = Parzen.around(self._layout, X[:many], rank_weights / rank_weights.mean())
         others = np.concatenate([X[many:], _without(pending, X)])
         rest = Parzen.around(self._layout, others, np.ones(len(others)), SHARPER)
-        taken = np.concatenate([X, pending])
+        taken = [X, pending]
         power = self._belief.weight(len(history))
         found: list[Array] = []
         for i in range(n):
             if i:
                 rest = rest.plus(found[-1])
-                taken = np.concatenate([taken, found[-1][None]])
+                taken.append(found[-1][None])
             found.append(self._best(good, rest, taken, power, rng))
         return np.array(found, dtype=np.float64).reshape(len(found), self.space.dim)
 
-    def _best(self, good: Parzen, rest: Parzen, taken: Array, power: float, rng: np.random.Generator) -> Array:
+    def _best(
+        self, good: Parzen, rest: Parzen, taken: Sequence[Array], power: float, rng: np.random.Generator
+    ) -> Array:
         """The candidate (d,) with the best ratio that is not taken yet (or simply the best). The ratio counts times the
         belief to a power."""
-        above = self._layout.above
         upper = None
         if self._layout.upper:
-            x = good.sample(self.candidates, rng)
-            features = self._layout.features(x)
-            ratio = good.log_density(features, above) - rest.log_density(features, above)
+            points = good.sample(self.candidates, rng)
+            # few combinations are different
+            told = np.ascontiguousarray(points.digits[:, self._layout.above])
+            first = sorted({row.tobytes(): i for i, row in reversed([*enumerate(told)])}.values())
+            digits = points.digits[first]
+            likely, common = good.upper_logs(digits), rest.upper_logs(digits)
+            ratio = good.upper_density(likely) - rest.upper_density(common)
             if self._belief.any:
-                ratio = ratio + power * self._belief.log_density(x, self._layout.upper)
+                ratio = ratio + power * self._belief.log_density(points.X[first], self._layout.upper)
             best = int(np.argmax(ratio))
-            upper = x[best]
-            good, rest = good.given(features[best]), rest.given(features[best])
-        x = good.sample(self.candidates, rng, upper)
-        features = self._layout.features(x)
-        ratio = good.log_density(features, ~above) - rest.log_density(features, ~above)
+            upper = digits[best]
+            good, rest = good.given(likely[best]), rest.given(common[best])
+        points = good.sample(self.candidates, rng, upper)
+        x = points.X
+        ratio = good.log_density(points) - rest.log_density(points)
         if self._belief.any:
             ratio = ratio + power * self._belief.log_density(x, self._lower)
         order = np.argsort(-ratio, kind="stable")
-        chosen = next((i for i in order.tolist() if not _same(taken, x[i]).any()), int(order[0]))
-        return np.asarray(x[chosen])
+        free = (i for i in order.tolist() if not any(_among(rows, x[i]) for rows in taken))
+        return np.asarray(x[next(free, int(order[0]))])
 
     def _ranked(self, history: History) -> tuple[npt.NDArray[np.int64], int]:
         """Rows from best to worst, and how many of them are good."""
@@ -109,11 +115,15 @@ class TPESampler(Sampler):
         return np.lexsort((history.number, standing(history), -way)), many
 
 
-def _same(rows: Array, x: Array) -> npt.NDArray[np.bool_]:
-    """Which rows (n, d) are the configuration x (d,), up to rounding."""
-    return np.asarray(np.all((np.abs(rows - x) < 1e-9) | (np.isnan(rows) & np.isnan(x)), axis=1))
+def _among(rows: Array, x: Array) -> bool:
+    """Whether one of the rows (n, d) is the configuration x (d,), up to rounding."""
+    known = int(np.argmin(np.isnan(x)))
+    near = np.flatnonzero(np.abs(rows[:, known] - x[known]) < 1e-9)
+    # few agree on an axis that both have
+    same = (np.abs(rows[near] - x) < 1e-9) | (np.isnan(rows[near]) & np.isnan(x))
+    return bool(same.all(axis=1).any())
 
 
 def _without(pending: Array, X: Array) -> Array:
     """Pending rows that were not told yet: a trial that is resumed counts by what it has shown."""
-    return pending[[not _same(X, x).any() for x in pending]] if len(pending) else pending
+    return pending[[not _among(X, x) for x in pending]] if len(pending) else pending

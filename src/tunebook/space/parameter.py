@@ -175,17 +175,18 @@ class _Number(Parameter):
         return self._code(np.array(values, dtype=np.float64))
 
     def index(self, units: Array) -> Index:
-        inside = np.clip(units, 0.0, 1.0)
+        # minimum and maximum: clip takes five times as long for a few numbers, and a few is what is asked for
+        inside = np.minimum(np.maximum(units, 0.0), 1.0)
         if self.log:
             a, b = self._ends
             at = np.exp(a + inside * (b - a)) - self.low + 0.5
         else:
             at = inside * self.size
-        return np.clip(at.astype(np.int64), 0, self.size - 1)
+        return np.minimum(np.maximum(at.astype(np.int64), 0), self.size - 1)
 
     def snap(self, units: Array) -> Array:
         if not self.lattice:
-            return np.clip(units, 0.0, 1.0)
+            return np.minimum(np.maximum(units, 0.0), 1.0)
         return self._code(np.asarray(self.low + self.index(units) * self.lattice, dtype=np.float64))
 
     def slices(self, units: Array) -> tuple[Array, Array]:
@@ -253,7 +254,6 @@ class Scale:
 
     def values(self, units: Array) -> Array:
         """The values at codes; what lies outside [0, 1] is clipped."""
-        # minimum and maximum: clip takes five times as long for a few numbers, and a few is what is asked for
         raw = self._start + np.minimum(np.maximum(units, 0.0), 1.0) * (self._end - self._start)
         raw = np.minimum(np.maximum(self._where_log(np.exp, raw), self._low), self._high)
         # exp(log(x)) may miss x by a bit: the ends are exact
@@ -395,7 +395,7 @@ class Choice(Parameter):
         return (np.array(at, dtype=np.float64) + 0.5) / self.size
 
     def index(self, units: Array) -> Index:
-        return np.clip(np.floor(units * self.size), 0, self.size - 1).astype(np.int64)
+        return np.minimum(np.maximum(np.floor(units * self.size), 0), self.size - 1).astype(np.int64)
 
     def nth(self, index: Index) -> list[Value]:
         options = tuple(self.options)

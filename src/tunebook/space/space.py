@@ -123,13 +123,22 @@ class Space(Nested):
         rows, absent = self.mask(given), np.isnan(given)
         codes, gaps = np.where(absent, 0.0, given), set(np.flatnonzero(absent.any(axis=0)).tolist())
         configs: list[dict[str, Value]] = [{} for _ in rows]
-        everywhere = np.arange(len(rows))
-        plain = dict(zip(self._plain, self._scale.values(codes[:, self._plain]).T.tolist(), strict=True))
+        everywhere, there = np.arange(len(rows)), ~np.isnan(rows)
+        columns, scale = self._continuous
+        smooth = dict(zip(columns, scale.values(codes[:, columns]).T.tolist(), strict=True))
         for name, item in self._items.items():
-            where = np.flatnonzero(self._holds(name, rows)) if name in self._when else everywhere
+            j = self._column.get(name, -1)
+            where = everywhere
+            if name in self._when:
+                where = np.flatnonzero(there[:, j] if j >= 0 else self._holds(name, rows))
+                if not len(where):
+                    continue
             if isinstance(item, Parameter):
-                j = self._column[name]
-                values = plain[j] if j in plain else item.values(codes[where, j])
+                values: list[Value]
+                if j in smooth:
+                    values = smooth[j] if where is everywhere else [smooth[j][i] for i in where.tolist()]
+                else:
+                    values = item.values(codes[where, j])
                 if j in gaps:
                     for i in np.flatnonzero(absent[where, j]).tolist():
                         values[i] = item.start
@@ -146,10 +155,12 @@ class Space(Nested):
         """
         rows = list(configs)
         out = np.full((len(rows), self.dim), np.nan)
+        if not rows:
+            return out
         told = [[c.get(self.axes[j].name) for j in self._plain] for c in rows]
         # what is anything but a sound number is left to the axes themselves, which say what is wrong
         quick = all(type(v) is float and 0.0 < v < 1e308 for row in told for v in row)
-        if quick and rows:
+        if quick:
             out[:, self._plain] = self._scale.codes(np.array(told))
         for j, axis in enumerate(self.axes):
             if quick and j in self._plain:
@@ -169,9 +180,8 @@ class Space(Nested):
         """The same array with NaN wherever an axis is inactive and no NaN elsewhere."""
         out = self._rows(units)
         out = np.where(np.isnan(out), self._starts, out)
-        for j, axis in enumerate(self.axes):
-            if axis.when:
-                out[~self._holds(axis.name, out), j] = np.nan
+        for name, columns in self._together:
+            out[np.flatnonzero(~self._holds(name, out))[:, None], columns] = np.nan
         return out
 
     def snap(self, units: Array) -> Array:
@@ -198,13 +208,30 @@ class Space(Nested):
         """In which rows (n, dim) the conditions of a name hold; its parents' columns are masked already."""
         out = np.ones(len(rows), dtype=bool)
         for parent, allowed in self._when.get(name, ()):
-            out &= ~np.isnan(rows[:, parent])
-            out[out] = allowed[self.axes[parent].parameter.index(rows[out, parent])]
+            told = rows[:, parent]
+            gone = np.isnan(told)
+            out &= allowed[self.axes[parent].parameter.index(np.where(gone, 0.0, told))] & ~gone
         return out
 
     @cached_property
     def _column(self) -> dict[str, int]:
         return {name: j for j, name in enumerate(self.parameters)}
+
+    @cached_property
+    def _together(self) -> list[tuple[str, list[int]]]:
+        """The columns that share their conditions, with the name of one of them, parents before children."""
+        groups: dict[tuple[tuple[int, bytes], ...], tuple[str, list[int]]] = {}
+        for j, axis in enumerate(self.axes):
+            if axis.when:
+                key = tuple((parent, allowed.tobytes()) for parent, allowed in axis.when)
+                groups.setdefault(key, (axis.name, []))[1].append(j)
+        return list(groups.values())
+
+    @cached_property
+    def _continuous(self) -> tuple[list[int], Scale]:
+        """The columns of the continuous axes, and their scales."""
+        told = [(j, p) for j, a in enumerate(self.axes) if isinstance(p := a.parameter, Float) and not p.size]
+        return [j for j, _ in told], Scale([p for _, p in told])
 
     @cached_property
     def _plain(self) -> list[int]:
