@@ -57,7 +57,7 @@ from tunebook.trial import Goal, Status, Trials
 from tunebook.warm import WARM, lessons
 
 if TYPE_CHECKING:
-    from tunebook.data import LockedTest
+    from tunebook.data import Dataset, LockedTest
     from tunebook.learners import Learner
 
 
@@ -198,14 +198,37 @@ def model_subject(
     learner = _learner(model)
     dataset = open_dataset(data)
     goal = goal or learner.goal(dataset)
-    fitting = learner.metrics(dataset)
-    if goal.metric not in fitting:
-        raise SettingError(f"this is no metric of a {dataset.task}", where="metric", got=goal.metric,
-                           expected=nearest(goal.metric, fitting), code="CONFIG-049")  # fmt: skip
+    _check_metrics(learner, dataset, goal)
     if not isinstance(space, Space):
         space = learner.space_for(dataset, trials).updated_from_dict(space or {})
     learner.check_space(space, dataset, goal)
     return goal, space
+
+
+def _check_metrics(learner: Learner, dataset: Dataset, goal: Goal) -> None:
+    """Raise SettingError for metrics that trials would not report, DataError for those that the data has no value of.
+
+    The first goal is about what a model is worth; further ones and limits also about what it costs.
+    """
+    from tunebook.metrics import METRICS, chance_level  # noqa: PLC0415
+
+    worth, costs = learner.metrics(dataset), learner.costs()
+    kind = f"a {dataset.task}" if learner.supervised else "a clustering"
+    found = []
+    for name in goal.named:
+        known = worth if name == goal.metric else [*worth, *costs]
+        if name not in known:
+            where = "metric" if name == goal.metric else "also" if name in goal.metrics else "limits"
+            expected = nearest(name, known)
+            fix = "" if expected.startswith("one of") else f"there are: {', '.join(known)}"
+            if name in costs:
+                expected, fix = f"one of: {', '.join(known)}", "make the cost a further goal, or a limit"
+            found.append(Problem(f"this is no metric of {kind}", where, name, expected, fix, "CONFIG-049"))
+    if found:
+        raise SettingError(found)
+    for name in goal.named:
+        if name in METRICS and learner.supervised:
+            chance_level(dataset.targets, dataset.task, name)
 
 
 def base_for(space: Space, goal: Goal, settings: Settings, chance: float | None = None, final: bool = True) -> Base:

@@ -1,10 +1,13 @@
-"""What a run may report: each measurement is checked before it counts, and what is not a number is told apart."""
+"""What a run may report: each measurement is checked before it counts, and what is not a number is told apart.
+
+And how quick a model is, which families measure alike."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunebook.errors import ObjectiveError, shown
@@ -12,6 +15,16 @@ from tunebook.trial import Measurement
 
 LONGEST_NAME = 256
 MOST_METRICS = 1_000
+
+
+def latency(call: Callable[[], object], calls: int = 5) -> float:
+    """Milliseconds of the quickest of some calls: what else the machine does only ever makes one slower."""
+    told = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        call()
+        told.append(time.perf_counter() - began)
+    return 1000 * min(told)
 
 
 def check_measurement(m: object, after: int, metric: str) -> Measurement:

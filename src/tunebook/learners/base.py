@@ -38,6 +38,14 @@ class Learner(ABC):
         """What can be optimised."""
         return [*(name for name, m in METRICS.items() if m.task == dataset.task), "loss"]
 
+    def costs(self) -> list[str]:
+        """What further goals and limits may be about, beside ``metrics``: ``seconds`` of training and ``memory`` (MB).
+
+        Some families also have ``latency`` (ms in which one example is predicted) and ``parameters`` (numbers of the
+        model, of networks).
+        """
+        return ["seconds", "memory"]
+
     @abstractmethod
     def space(self, dataset: Dataset) -> Space:
         """The search space that a careful practitioner starts from; its default configuration is the baseline."""

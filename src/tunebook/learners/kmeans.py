@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tunebook.data import Dataset, Folds, Split
 from tunebook.errors import SettingError, nearest
+from tunebook.learners.base import Learner
 from tunebook.learners.fitted import Estimator, Fitted
 from tunebook.learners.table import TableLearner, TableObjective, fit_quietly, known, sklearn, whole
 from tunebook.learners.view import View
@@ -42,6 +43,9 @@ class KMeansLearner(TableLearner):
 
     def metrics(self, dataset: Dataset) -> list[str]:
         return list(METRICS)
+
+    def costs(self) -> list[str]:
+        return Learner.costs(self)
 
     def space(self, dataset: Dataset) -> Space:
         """The number of clusters, from 2, and how they start; scikit-learn's 8 clusters first."""

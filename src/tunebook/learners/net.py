@@ -21,6 +21,7 @@ from tunebook.objective import EarlyStop, Run
 from tunebook.space import Choice, Config, Space
 from tunebook.training import Card, Checkpoints, Part, Task, augment, save_model, train, transfer
 from tunebook.training.check import check_training
+from tunebook.training.costs import COSTS
 from tunebook.training.devices import device_of
 from tunebook.training.loop import identity_of
 from tunebook.training.losses import accuracy, classification_loss, counted, regression_loss
@@ -59,6 +60,9 @@ class NetLearner(Learner):
     ) -> NetObjective:
         """As ``Learner.objective``; a step is an epoch. With ``folds``, fold ``run.context.fold`` is validated on."""
         return NetObjective(self, data, split, goal, steps, folds, patience)
+
+    def costs(self) -> list[str]:
+        return [*super().costs(), *COSTS]
 
     def check(self, config: Config) -> None:
         """Raise SettingError, with the nearest name, for hyperparameters that this family does not have."""
@@ -159,13 +163,14 @@ class NetObjective:
             loss=partial(classification_loss, counts=counted(data.train.y)) if data.classes else regression_loss,
             train=data.train,
             valid=data.valid,
-            metrics=data.metrics(self.goal.metric),
+            metrics=data.metrics(self.goal.named),
             goal=self.goal,
             epochs=self.epochs,
             patience=self.patience,
             fingerprint=data.fingerprint,
             device=device_of(),
             augment=partial(augment.augmentation, kind=data.preprocessor.kind),
+            costs={name: COSTS[name] for name in self.goal.named if name in COSTS},
         )
 
     def augmented(self, config: Config) -> dict[str, Any] | None:

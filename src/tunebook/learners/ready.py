@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from tunebook.data import Dataset, Parts, Preprocessor, Split, TableEncoding, open_dataset
 from tunebook.errors import DataError
 from tunebook.metrics import METRICS
+from tunebook.metrics import Metric as Score
 from tunebook.training import Part
 from tunebook.training.losses import flat
 from tunebook.training.models import Inputs
@@ -46,17 +48,15 @@ class Ready:
         """What an example looks like to a network."""
         return Inputs.read(self.shape, self.encoding, self.preprocessor.vocabulary)
 
-    def metrics(self, goal: str) -> dict[str, Metric]:
-        """What is measured each epoch: the loss and the usual scores, and the goal's where it is another one."""
+    def metrics(self, wanted: Sequence[str]) -> dict[str, Metric]:
+        """What is measured each epoch: the loss and the usual scores, and those ``wanted`` for goals and limits."""
         usual = CLASSIFICATION if self.classes else regression_metrics(1 / self.preprocessor.target_gain)
-        wanted = METRICS.get(goal)
-        if wanted is None or goal in usual or (wanted.task == "classification") != bool(self.classes):
-            return dict(usual)
+        further = [METRICS[name] for name in wanted if name in METRICS and name not in usual]
+        fitting = [m for m in further if (m.task == "classification") == bool(self.classes)]
+        return {**usual, **{m.name: partial(self._score, m) for m in fitting}}
 
-        def further(outputs: Tensor, targets: Tensor) -> float:
-            return wanted(self._told(targets), self._predicted(outputs))
-
-        return {**usual, goal: further}
+    def _score(self, metric: Score, outputs: Tensor, targets: Tensor) -> float:
+        return metric(self._told(targets), self._predicted(outputs))
 
     def _predicted(self, outputs: Tensor) -> NDArray[Any]:
         return torch.softmax(outputs.double(), 1).cpu().numpy() if self.classes else self._told(flat(outputs))

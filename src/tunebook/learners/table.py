@@ -22,6 +22,7 @@ from tunebook.learners.base import MODEL, Learner
 from tunebook.learners.fitted import Estimator, Fitted
 from tunebook.learners.saved import TableCard, save_table_model
 from tunebook.learners.view import View, view
+from tunebook.measurement import latency
 from tunebook.objective import EarlyStop, Run
 from tunebook.space import Choice, Config, Int, Space
 from tunebook.trial import Context, Goal, Measurement
@@ -43,6 +44,9 @@ class TableLearner(Learner):
 
     def metrics(self, dataset: Dataset) -> list[str]:
         return [name for name in super().metrics(dataset) if name != "loss"]
+
+    def costs(self) -> list[str]:
+        return [*super().costs(), "latency"]
 
     @abstractmethod
     def fit(self, config: Config, view: View, seed: int) -> Fitted:
@@ -219,16 +223,18 @@ class TableObjective:
         return Measurement(step, scores, time.perf_counter() - began)
 
     def _scores(self, fitted: Fitted, seen: View, predicted: Array) -> dict[str, float]:
-        probed = self.predicted(fitted, seen, seen.probed)
-        valid = seen.scores(self.goal.metric, seen.valid, predicted)
-        return {**seen.scores(self.goal.metric, seen.probed, probed, "train_"), **valid}
+        probed, wanted = self.predicted(fitted, seen, seen.probed), self.goal.named
+        told = {**seen.scores(wanted, seen.probed, probed, "train_"), **seen.scores(wanted, seen.valid, predicted)}
+        if "latency" in wanted:
+            told["latency"] = latency(lambda: self.predicted(fitted, seen, seen.valid[:1]))
+        return told
 
     def _parts(self, seen: View, predicted: Array) -> dict[str, float]:
         """The goal's metric on each of some parts of the rows that were validated on, for a comparison in pairs."""
         told: dict[str, float] = {}
         for i in range(PARTS):
             with suppress(DataError):  # a class that is not in a part
-                scores = seen.scores(self.goal.metric, seen.valid[i::PARTS], predicted[i::PARTS])
+                scores = seen.scores(self.goal.named, seen.valid[i::PARTS], predicted[i::PARTS])
                 told[f"part{i}_{self.goal.metric}"] = scores[self.goal.metric]
         return told
 
@@ -245,7 +251,7 @@ class TableObjective:
         if self.folds is None and isinstance(self.learner, RoundsLearner):
             config["rounds"] = run.until * whole(config, "rounds_per_step", 10)
         fitted = self.learner.fit(config, seen, run.seed)
-        scores = seen.scores(self.goal.metric, seen.probed, self.predicted(fitted, seen, seen.probed), "train_")
+        scores = seen.scores(self.goal.named, seen.probed, self.predicted(fitted, seen, seen.probed), "train_")
         self.save(run, fitted, seen, scores)
         yield Measurement(run.until, scores, time.perf_counter() - began)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -79,16 +80,16 @@ class View:
         """Predicted values of a regression in the units of the target."""
         return self.preprocessor.undo_targets(values)
 
-    def scores(self, goal: str, rows: Array, predicted: Array, prefix: str = "") -> dict[str, float]:
-        """The usual metrics of predictions for rows, and the goal's."""
+    def scores(self, wanted: Sequence[str], rows: Array, predicted: Array, prefix: str = "") -> dict[str, float]:
+        """The usual metrics of predictions for rows, and those ``wanted`` for goals and limits."""
         usual = ("accuracy", "log_loss") if self.classes else ("rmse", "r2")
-        names = [*usual, *([goal] if goal in METRICS and goal not in usual else [])]
+        names = [*usual, *(n for n in wanted if n in METRICS and n not in usual)]
         truth = self.dataset.targets[rows]
         constant = not self.classes and float(np.ptp(truth)) == 0.0  # R2 is not defined there
         return {
             prefix + n: METRICS[n](truth, predicted)
             for n in names
-            if METRICS[n].task == self.dataset.task and not (n == "r2" and constant and n != goal)
+            if METRICS[n].task == self.dataset.task and not (n == "r2" and constant and n not in wanted)
         }
 
 

@@ -109,10 +109,11 @@ def _begun(task: Task, run: Run) -> State:
 
 
 def _measured(task: Task, state: State, probe: Part, judged: Part | None) -> dict[str, float]:
-    """The metrics of an epoch: of rows of the training part, and of the validation part if there is one."""
+    """The metrics of an epoch: of rows of the training part, of the validation part if there is one, and the costs."""
     model, rows = state.average.judged, state.gradients.rows
     told = {f"train_{k}": v for k, v in measure(task, model, probe, rows).items()}
-    return told | (measure(task, model, judged, rows) if judged is not None else {})
+    told |= measure(task, model, judged, rows) if judged is not None else {}
+    return told | {name: cost(model, probe.x[:1]) for name, cost in task.costs.items()}
 
 
 def _begin(model: nn.Module, epoch: int, epochs: int) -> None:

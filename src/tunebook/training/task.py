@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -30,6 +30,7 @@ from tunebook.training.team import ALONE, Team
 from tunebook.trial import Direction, Goal
 
 Metric = Callable[[Tensor, Tensor], Tensor | float]
+Cost = Callable[[nn.Module, Tensor], float]  # (model, one example (1, ...))
 ON_OOM = ("fail", "halve")
 Augment = Callable[[Tensor, torch.Generator], Tensor]  # (inputs of a batch, generator on their device) -> such inputs
 
@@ -87,6 +88,7 @@ class Task:
                  which is on that device and seeded from (seed, epoch); it must not change x in place
     on_oom       when memory ends: "fail", or "halve" the rows that are taken at a time, with the gradients of the parts
                  added up to those of the batch; batch norm sees the parts
+    costs        name -> (model, one example (1, ...)) -> number; of the model itself, reported beside the metrics
     team         the processes that train together, of which this is one; see ``tunebook.training.distributed``
     """
 
@@ -104,6 +106,7 @@ class Task:
     augment: Callable[[Config], Augment | None] = unaugmented
     on_oom: Literal["fail", "halve"] = "fail"
     team: Team = ALONE
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0)):
