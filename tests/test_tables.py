@@ -17,7 +17,7 @@ from tunebook.playbook.base import ranked
 from tunebook.record import read_record
 from tunebook.sealed import read_card
 from tunebook.tables import judge_record, table_of, tune_table
-from tunebook.trial import Goal, Measurement, Status, is_whole
+from tunebook.trial import Goal, Measurement, Status, Trial, is_whole
 
 
 def wine_csv(path: Path) -> Path:
@@ -130,6 +130,20 @@ def test_the_best_of_a_study_is_a_whole_cross_validation(tuned: Path) -> None:
     told = best_so_far([record.best, lucky], goal)
     assert told.best.tolist() == [record.best.value(goal)] * 2
     assert ranked([lucky, record.best], goal, 10)[0] is record.best
+
+
+def test_what_leads_by_far_is_used_though_there_was_no_time_for_all_folds() -> None:
+    goal = Goal("rmse", "minimize", pick="last")
+
+    def trial(number: int, *losses: float) -> Trial:
+        status = Status.COMPLETED if len(losses) == 5 else Status.STOPPED
+        curve = tuple(Measurement(i, {"rmse": loss}) for i, loss in enumerate(losses, 1))
+        return Trial(number, "explore", {"n": number}, status=status, until=5, curve=curve)
+
+    default, leads, close, one = trial(0, 5, 5, 6, 6, 6), trial(1, 3, 3), trial(2, 5.1, 5.1), trial(3, 1)
+    assert [t.number for t in ranked([default, leads, close, one], goal, 5)] == [1, 0, 2, 3]
+    many = [trial(n, 5, 5, 6, 6, 6) for n in range(4, 8)]
+    assert ranked([leads, *many], goal, 5)[0] is many[0]
 
 
 def test_the_report_tells_of_the_ensemble(tuned: Path) -> None:

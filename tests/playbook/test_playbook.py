@@ -9,6 +9,7 @@ from tunebook.errors import SettingError
 from tunebook.executors.simulated import SimulatedExecutor
 from tunebook.jobs import search_of
 from tunebook.playbook import Base, Baseline, Confirm, Exploit, Explore, Finalize, Refine, play
+from tunebook.playbook.baseline import beats_chance
 from tunebook.space import Choice, Float, Int, Space
 from tunebook.stores.memory import MemoryStore
 from tunebook.story import model_of
@@ -107,6 +108,34 @@ def test_no_better_than_chance_stops_before_the_budget_is_wasted(tmp_path):
     chapters, trials = played(tmp_path, objective_with(), chance=0.95)
     assert "chance" in chapters[-1].conclusion.stop
     assert len(trials) < 30
+
+
+def test_a_table_is_searched_on_where_little_can_be_learned(tmp_path):
+    chapters, trials = played(tmp_path, objective_with(), chance=0.95, folds=5)
+    explore = next(c for c in chapters if c.stage == "explore")
+    assert "better than chance" in explore.conclusion.says[-1] and not explore.conclusion.stop
+    assert chapters[-1].stage == "finalize" and trials.count("exploit") > 10
+
+
+def test_nothing_is_said_to_be_hopeless_that_was_not_looked_at(tmp_path):
+    chapters, _ = played(tmp_path, objective_with(), chance=0.95, seconds=22.0, capacity=1)
+    assert [c.stage for c in chapters[:2]] == ["baseline", "explore"] and not chapters[1].trials
+    assert not chapters[1].conclusion.stop
+
+
+def test_where_time_is_limited_a_table_is_searched_by_what_a_second_brings(tmp_path):
+    timed, _ = played(tmp_path / "a", objective_with(), total=20, folds=5, seconds=1e6)
+    free, _ = played(tmp_path / "b", objective_with(), total=20, folds=5)
+    samplers = [next(c.round.sampler for c in told if c.stage == "exploit") for told in (timed, free)]
+    assert samplers == ["gp-per-second", "auto"]
+
+
+@pytest.mark.parametrize(
+    ("value", "chance", "better"), [(0.86, 0.8585, False), (0.87, 0.8585, True), (0.12, 0.1, True)]
+)
+def test_what_is_better_than_chance_depends_on_what_is_left_to_gain(value, chance, better):
+    assert beats_chance(GOAL, value, chance) is better
+    assert beats_chance(Goal("rmse", "minimize"), 0.9 * chance, chance)
 
 
 def test_a_time_budget_is_kept(tmp_path):

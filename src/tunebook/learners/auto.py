@@ -56,7 +56,7 @@ LARGE_FIRST: tuple[tuple[str, Config], ...] = (
 # how much the families are believed to hold the best: on trees against the rest see Grinsztajn et al. 2022
 # (arXiv:2207.08815) and McElfresh et al. 2023 (arXiv:2305.02997)
 LIKELY = {"xgboost": 3.0, "histgb": 3.0, "forest": 2.0, "svm": 2.0}
-BOOSTING_FROM = 5_000  # rows from which on boosting comes before anything else
+SMOOTH = ("svm", "network", "knn")  # for few rows: elsewhere they cost more than they find, and are no presets
 # rows beyond which a family takes too long for what it gives: kernels look at every pair of rows
 MOST_ROWS = {"svm": 5_000, "knn": 100_000}
 SMALL, LARGE = 1_000, 20_000
@@ -95,13 +95,18 @@ class AutoLearner(TableLearner):
     def space(self, dataset: Dataset) -> Space:
         """``family``, and below it the space of each."""
         families = self.families(dataset)
-        likely = [LIKELY.get(f.name, 1.0) for f in families]
+        few = len(dataset) <= SMALL
+        likely = [LIKELY.get(f.name, 1.0) if few or f.name not in SMOOTH else 0.5 for f in families]
         return Space(family=Choice({f.name: f.whole(dataset) for f in families}, likely=likely))
 
     def presets(self, dataset: Dataset) -> list[Config]:
-        """Configurations to try before any search, the most promising first; what they lack has its default."""
-        spaces = {f.name: f.whole(dataset) for f in self.families(dataset)}
-        told = (*LARGE_FIRST, *PRESETS) if len(dataset) >= BOOSTING_FROM else PRESETS
+        """Configurations to try before any search, the most promising first; what they lack has its default.
+
+        Large and slow models come first only where a share of the rows tells soon what they take.
+        """
+        spaces, rows = {f.name: f.whole(dataset) for f in self.families(dataset)}, len(dataset)
+        few = rows <= SMALL or bool(self.names)
+        told = [*(LARGE_FIRST if rows > LARGE else ()), *(p for p in PRESETS if few or p[0] not in SMOOTH)]
         return [{"family": name, **{f"family.{name}.{key}": value for key, value in settings.items()}}
                 for name, settings in told if name in spaces and all(key in spaces[name].parameters for key in settings)
                 ]  # fmt: skip

@@ -18,6 +18,9 @@ from tunebook.diagnose.base import Finding
 from tunebook.space import Config, Space, Value
 from tunebook.trial import Context, Goal, Status, Trial, Trials, config_key, groups
 
+FEWEST_FOLDS = 2  # that say anything of a configuration
+ENOUGH = 4  # complete trials, from which on no others are looked at
+
 
 @dataclass(frozen=True)
 class Round:
@@ -164,13 +167,21 @@ def ranked(trials: Sequence[Trial], goal: Goal, steps: int) -> list[Trial]:
     """Search trials from best to worst, those that were trained to the end first; failed ones are left out.
 
     Where the last step counts (``pick``), as of a cross-validation, the end is the last step, else also where a trial
-    was stopped. Runs of a final training do not count: they have no validation part.
+    was stopped. There, while hardly any are complete, a trial that had no time for more than some folds stands where it
+    would if it lost as much on the others as any complete one did: with a wider lead it is the better bet all the same.
+    Runs of a final training do not count: they have no validation part.
     """
     sound = [t for t in trials if not t.context.final and math.isfinite(t.loss(goal))]
+    last = goal.pick == "last"
+    full = [t for t in sound if t.status is Status.COMPLETED and t.context.fold == 0]
 
     def order(trial: Trial) -> tuple[bool, int, float]:
-        whole = trial.status is Status.COMPLETED or (trial.status is Status.STOPPED and goal.pick != "last")
-        return not whole, 0 if whole else -min(trial.step, steps), trial.loss(goal)
+        stopped, loss = trial.status is Status.STOPPED, trial.loss(goal)
+        whole = trial.status is Status.COMPLETED or (stopped and not last)
+        if stopped and last and 0 < len(full) < ENOUGH and trial.step >= FEWEST_FOLDS and trial.context.fold == 0:
+            moves = [t.loss(goal) - t.loss(goal, trial.step) for t in full]
+            loss, whole = loss + max([0.0, *(m for m in moves if math.isfinite(m))]), True
+        return not whole, 0 if whole else -min(trial.step, steps), loss
 
     return sorted(sound, key=order)
 

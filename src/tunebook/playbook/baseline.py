@@ -51,10 +51,14 @@ def _cost(trial: Trial) -> str:
 
 
 def beats_chance(goal: Goal, value: float, chance: float | None) -> bool:
-    """Whether a value is clearly better than a model that learned nothing; True where chance is unknown."""
+    """Whether a value is clearly better than a model that learned nothing; True where chance is unknown.
+
+    By 5 % of it; of what is missing to 1, where a share is to be raised and chance has most of it.
+    """
     if chance is None:
         return True
-    gap = abs(chance) * 0.05 if chance else 1e-9
+    scale = 1 - chance if 0.5 < chance < 1 and goal.loss(1.0) < goal.loss(0.0) else abs(chance)
+    gap = scale * 0.05 or 1e-9
     return goal.loss(value) < goal.loss(chance) - gap
 
 
@@ -73,7 +77,8 @@ def _budgeted(base: Base, trial: Trial) -> Base:
     """A time budget in trials: how many trainings of average length fit into what is left of it."""
     # a process's first step loads what it needs: the other steps say what a training costs
     each = median(m.seconds for m in trial.curve) * len(trial.curve)
-    if math.isinf(base.seconds) or each <= 0:
+    # a table's default is of another family than most of what is tried, and tells nothing of what that costs
+    if math.isinf(base.seconds) or each <= 0 or base.folds:
         return base
     fit = int((base.seconds - trial.seconds) * base.workers / (each * AVERAGE_LENGTH))
     return replace(base, total=min(base.total, max(FEWEST_TRIALS, fit)))

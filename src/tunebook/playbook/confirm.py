@@ -9,6 +9,7 @@ mean is the better bet. Whether the difference is separable is said all the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -168,10 +169,15 @@ def _compared(base: Base, mine: _Values, reference: _Values, rivals: int) -> Com
 
 
 def _ahead(base: Base, told: Sequence[Trial], config: Config, result: Comparison | None) -> float:
-    """What ranks finalists, as a loss: their mean; of folds the difference from the baseline on the folds of both."""
+    """What ranks finalists, as a loss: their mean; of folds the difference from the baseline on the folds of both.
+
+    A finalist that had time for less than half of the folds that another was measured on comes last.
+    """
+    mine = _by_seed(told, config, base)
     if base.folds and result is not None:
-        return base.goal.loss(result.difference)
-    return base.goal.loss(_mean(list(_by_seed(told, config, base).values())))
+        most = max(len(_by_seed(told, t.config, base)) for t in told if t.key != config_key(base.baseline))
+        return base.goal.loss(result.difference) if 2 * len(mine) >= most else math.inf
+    return base.goal.loss(_mean(list(mine.values())))
 
 
 def _unit(base: Base, trials: Sequence[Trial]) -> str:

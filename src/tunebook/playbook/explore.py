@@ -89,7 +89,10 @@ class Explore(Stage):
         says.append(f"Best so far: {base.goal.metric} {value:.4g} with {tell_change(best[0].config, base.baseline)}.")
         if not beats_chance(base.goal, value, base.chance):
             stop = "no configuration is better than chance: look at the data and the loss before tuning"
-            return Conclusion((*says, stop.capitalize() + "."), base, findings, stop=stop)
+            says.append(stop.capitalize() + ".")
+            # on a table the little that can be learned may be all there is, and is found by looking on
+            if told and not base.folds:
+                return Conclusion(tuple(says), base, findings, stop=stop)
         return Conclusion(tuple(says), replace(base, config=leading(base, best)), findings)
 
 

@@ -95,9 +95,11 @@ def _without_test(result: Result, table: Table) -> list[str]:
     """What can be said of new rows where the test part was not looked at."""
     why = "time was up before the test part could be looked at" if len(table.parts.test) else "no test part was kept"
     told = [f"- {why}, so there is no score on rows that nothing has seen"]
-    known = library(result.folder, result.trials, table, result.goal)
+    known = library(result.folder, result.trials, table, result.goal, [result.config])
     if known is None:
         return told
+    if config_key(result.config) not in [config_key(c) for c in known[1]]:
+        return [*told, "- there was no time for all folds of its cross-validation either"]
     predictions = known[0]
     try:
         value, low, high = corrected(predictions, METRICS[result.goal.metric])
