@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, truncnorm
 
-from tunebook.samplers._parzen import Layout, Parzen, Points, _log_mass
+from tunebook.samplers._parzen import Layout, Parzen, Points, _log_mass, _tail
 from tunebook.space import Array, Choice, Float, Int, Parameter, Space
 
 MIXED = Space(
@@ -144,6 +144,11 @@ def test_no_observations_is_the_uniform_density() -> None:
     points = m.sample(500, np.random.default_rng(0))
     assert m.log_density(points) == pytest.approx(np.zeros(500))
     assert abs(np.nanmean(points.X[:, 0]) - 0.5) < 0.05
+
+
+def test_single_precision_tail() -> None:
+    z = np.linspace(0.0, 5.0, 1000, dtype=np.float32)
+    assert _tail(z) == pytest.approx(norm.cdf(-z.astype(np.float64)), abs=5e-7)
 
 
 def test_mass_is_exact_in_both_tails() -> None:

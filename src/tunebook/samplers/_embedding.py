@@ -72,8 +72,9 @@ class Embedding:
         told = X[:, self.numeric]
         active = ~np.isnan(told)
         told = np.where(active, told, 0.5)
-        t = np.clip(told, 0.0, 1.0)
-        extra = np.clip(told - t, -BEYOND, BEYOND)
+        # minimum and maximum: clip takes several times as long for few numbers
+        t = np.minimum(np.maximum(told, 0.0), 1.0)
+        extra = np.minimum(np.maximum(told - t, -BEYOND), BEYOND)
         options = [table[self._index(X[:, j], index, len(table) - 1)] for j, index, table in self._tables]
         both = np.concatenate(options, axis=1) if options else np.empty((len(X), 0))
         return Inputs(t, extra, active[:, self.arc], both)

@@ -69,7 +69,7 @@ class Layout:
                 if parent in off:
                     gone |= off[parent]
             off.update((j, gone) for j in columns.tolist())
-            out[np.ix_(gone, columns)] = np.nan
+            out[np.flatnonzero(gone)[:, None], columns] = np.nan
         return out
 
     def neighbours(self, U: Array) -> tuple[Array, Index]:

@@ -46,6 +46,7 @@ UNIFORM_SD = 12**-0.5
 LOWEST = -300.0
 FAR = 5.0
 HIGHEST, BLOCK = 80.0, 2048
+ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -90,15 +91,15 @@ class Layout:
         """Numbers of the values (m, t) on the tabled axes, -1 where inactive, of codes (m, d) in [0, 1]."""
         part = X[:, self.columns]
         gone = np.isnan(part)
-        any_gone = bool(gone.any())
-        if any_gone:
+        lacks = bool(gone.any())
+        if lacks:
             part[gone] = 0.0
         # a code belongs to the value whose slice it is in
         out = (part * self._sizes).astype(np.int64)
         np.minimum(out, self._last, out=out)
         for k in self._curved:
             out[:, k] = self.tables[k].index(part[:, k])
-        if any_gone:
+        if lacks:
             out[gone] = -1
         return out
 
@@ -120,15 +121,15 @@ class Layout:
         return self._pairs.log_kernels(s[self.columns], n)
 
 
-def bandwidths(X: Array) -> tuple[Array, Array]:
+def bandwidths(X: Array, gone: Mask | None) -> tuple[Array, Array]:
     """Scott's rule for each axis, with one observation of the uniform density mixed in, and the number of those that
-    have it: (d,) each."""
+    have it: (d,) each. ``gone`` (n, d) is where there is none, None if nowhere."""
     ones = np.ones(len(X))
-    total, n = ones @ X, np.full(X.shape[1], float(len(X)))
-    if not np.isfinite(total).all():
-        there = ~np.isnan(X)
-        X = np.where(there, X, 0.0)
-        total, n = ones @ X, ones @ there
+    n = np.full(X.shape[1], float(len(X)))
+    if gone is not None:
+        X = np.where(gone, 0.0, X)
+        n -= ones @ gone
+    total = ones @ X
     dims = max(1.0, float(n.sum()) / max(1, len(X)))
     scatter = np.maximum(np.einsum("ij,ij->j", X, X) - total * total / np.maximum(n, 1.0), 0.0)
     sd = np.sqrt((scatter + UNIFORM_SD**2) / (n + 1))
@@ -200,6 +201,20 @@ def _log_mass(a: Array, b: Array) -> Array:
     return np.asarray(top + np.log1p(-np.exp(log_ndtr(low) - top)))
 
 
+def _tail(z: Single) -> Single:
+    """Phi(-z) for z >= 0, to 3e-7: M. Abramowitz, I. A. Stegun, "Handbook of mathematical functions" (1964), 7.1.26."""
+    z = z * np.float32(math.sqrt(0.5))
+    k = 1.0 / (1.0 + np.float32(0.3275911) * z)
+    out = np.full_like(k, 0.5 * ERF[0])
+    for a in ERF[1:]:
+        out *= k
+        out += np.float32(0.5 * a)
+    out *= k
+    z *= z
+    out *= np.exp(np.negative(z, out=z), out=z)
+    return out
+
+
 class Points(NamedTuple):
     """Codes (m, d) of configurations, NaN where inactive, and their digits (m, t)."""
 
@@ -226,10 +241,12 @@ class Parzen:
         An observation beyond [0, 1], of an earlier and wider space, is moved to the edge, and its weight is what its
         kernel gives to the edge.
         """
-        low, high = np.fmin.reduce(X, axis=None, initial=0.0), np.fmax.reduce(X, axis=None, initial=1.0)
-        inside = bool(low >= 0.0 and high <= 1.0)
+        gone = np.isnan(X)
+        lacks = bool(gone.any())
+        known = np.where(gone, 0.5, X) if lacks else X
+        inside = bool(known.min(initial=0.0) >= 0.0 and known.max(initial=1.0) <= 1.0)
         near = X if inside else np.minimum(np.maximum(X, 0.0), 1.0)
-        s, seen = bandwidths(near)
+        s, seen = bandwidths(near, gone if lacks else None)
         s = np.minimum(np.maximum(s / sharper, 1.0 / np.minimum(100.0, seen + 1.0)), 1.0)
         if not inside:
             away = np.where(np.isnan(X), 0.0, (X - near) / s)
@@ -320,7 +337,7 @@ class Parzen:
         for edge in (mu, 1 / width - mu):
             # by number, not by mask: that takes half as long
             near = np.flatnonzero(edge < FAR)
-            flat[near] -= ndtr(-edge.ravel()[near])
+            flat[near] -= _tail(edge.ravel()[near])
         mu -= 0.5 / width
         log_width = np.log(width[:, 0]) + np.float32(LOG_ROOT_2_PI)
         unit = np.ones(len(some), dtype=np.float32)
@@ -357,9 +374,10 @@ class Parzen:
             digits[rows, k] = np.minimum(below, table.size - 1)
         if higher:
             layout.active(digits)
-            for k, j in enumerate(layout.columns):
-                out[:, j] = np.where(digits[:, k] < 0, np.nan, layout.tables[k].codes[digits[:, k]])
-            out[:, [j for j in range(layout.space.dim) if j not in layout.upper]] = np.nan
+            out.fill(np.nan)
+            for k in layout.above:
+                on = np.flatnonzero(digits[:, k] >= 0)
+                out[on, layout.columns[k]] = layout.tables[k].codes[digits[on, k]]
             return Points(out, digits)
         if upper is not None:
             digits[:, layout.above] = upper[layout.above]

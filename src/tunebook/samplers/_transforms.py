@@ -97,9 +97,13 @@ def _from_yeo_johnson(t: Array, lam: float) -> Array:
     return np.where(t >= 0, out, -out)
 
 
+def _inner(t: Array) -> Array:
+    return np.asarray(np.minimum(np.maximum(t, EDGE), 1.0 - EDGE))
+
+
 def warp(t: Array, a: Array, b: Array) -> Array:
     """Kumaraswamy's distribution function."""
-    return np.asarray(-np.expm1(b * np.log1p(-np.power(np.clip(t, EDGE, 1.0 - EDGE), a))))
+    return np.asarray(-np.expm1(b * np.log1p(-np.power(_inner(t), a))))
 
 
 def warp_slopes(t: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
@@ -108,7 +112,7 @@ def warp_slopes(t: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
     dw/dt = a b t^(a-1) (1 - t^a)^(b-1)    dw/dlog a = a b t^a (1 - t^a)^(b-1) log t
     dw/dlog b = -b (1 - t^a)^b log(1 - t^a)
     """
-    t = np.clip(t, EDGE, 1.0 - EDGE)
+    t = _inner(t)
     log_t = np.log(t)
     power = np.exp(a * log_t)
     rest = np.log1p(-power)

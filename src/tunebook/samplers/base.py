@@ -154,14 +154,15 @@ class _Table:
 
     def history(self) -> History:
         n = len(self)
-        order = np.argsort(self.facts[:n, 0], kind="stable")
+        first = self.facts[:n, 0]
+        order = np.arange(n) if (first[1:] > first[:-1]).all() else np.argsort(first, kind="stable")
         facts = self.facts[order]
         number, budget, repeats = facts[:, :3].astype(np.int64).T
         losses, excess = facts[:, _OWN : _OWN + self.goals], facts[:, _OWN + self.goals :]
         feasible = np.isfinite(losses[:, 0])
         ends = self.ends(order, budget, losses[:, 0])
-        told = History(number, self.units[order], losses, budget, feasible, repeats, excess, facts[:, 3], ends)
-        told = replace(told, spread=facts[:, 4], whole=facts[:, 5] > 0)
+        told = History(number, self.units[order], losses, budget, feasible, repeats, excess, facts[:, 3], ends,
+                       spread=facts[:, 4], whole=facts[:, 5] > 0)  # fmt: skip
         for part in fields(told):
             if part.name != "dark":
                 getattr(told, part.name).flags.writeable = False

@@ -23,6 +23,8 @@ from tunebook.samplers.quasi import QuasiSampler
 from tunebook.space import Array, Space
 from tunebook.trial import Goal
 
+Index = npt.NDArray[np.int64]
+
 SHARPER = 4.0
 MOST_GOOD = 25
 LEAST_AT_LEVEL = 10
@@ -57,17 +59,18 @@ class TPESampler(Sampler):
         self._quasi = QuasiSampler(space, goal, seed)
         self._layout = Layout(space)
         self._belief = Belief(space)
+        self._first = [*self._layout.smooth.tolist(), *self._layout.columns]
         self._lower = [j for j in range(space.dim) if j not in self._layout.upper]
 
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         if len(history) < self.startup or not history.feasible.any() or not self.space.dim:
             return self._belief.bent(self._quasi.points(first, n))
-        order, many = self._ranked(history)
-        X = history.X[order]
+        best, others = self._split(history)
+        X, many = history.X, len(best)
         rank_weights = np.log(many + 0.5) - np.log(np.arange(1, many + 1))
-        good = Parzen.around(self._layout, X[:many], rank_weights / rank_weights.mean())
-        others = np.concatenate([X[many:], _without(pending, X)])
-        rest = Parzen.around(self._layout, others, np.ones(len(others)), SHARPER)
+        good = Parzen.around(self._layout, X[best], rank_weights / rank_weights.mean())
+        bad = np.concatenate([X[others], _without(pending, X, self._first)]) if len(pending) else X[others]
+        rest = Parzen.around(self._layout, bad, np.ones(len(bad)), SHARPER)
         taken = [X, pending]
         power = self._belief.weight(len(history))
         found: list[Array] = []
@@ -103,27 +106,38 @@ class TPESampler(Sampler):
         if self._belief.any:
             ratio = ratio + power * self._belief.log_density(x, self._lower)
         order = np.argsort(-ratio, kind="stable")
-        free = (i for i in order.tolist() if not any(_among(rows, x[i]) for rows in taken))
+        free = (i for i in order.tolist() if not any(_among(rows, x[i], self._first) for rows in taken))
         return np.asarray(x[next(free, int(order[0]))])
 
-    def _ranked(self, history: History) -> tuple[npt.NDArray[np.int64], int]:
-        """Rows from best to worst, and how many of them are good."""
+    def _split(self, history: History) -> tuple[Index, Index]:
+        """Rows of the good ones, from the best on, and of the others."""
         sound, budget = history.feasible, history.budget
         many = max(1, min(MOST_GOOD, math.ceil(self.gamma * len(history)), int(sound.sum())))
-        far = level(history, max(LEAST_AT_LEVEL, many))
-        way = np.where(sound, np.minimum(budget, far), -1)
-        return np.lexsort((history.number, standing(history), -way)), many
+        loss = standing(history)
+        if history.partial:
+            way = np.where(sound, np.minimum(budget, level(history, max(LEAST_AT_LEVEL, many))), -1)
+            best = np.lexsort((loss, -way))[:many]
+        else:
+            # what is among the best is found sooner than all are sorted
+            near = np.flatnonzero(loss <= np.partition(loss, many - 1)[many - 1])
+            best = near[np.argsort(loss[near], kind="stable")][:many]
+        others = np.ones(len(history), dtype=bool)
+        others[best] = False
+        return best, np.flatnonzero(others)
 
 
-def _among(rows: Array, x: Array) -> bool:
-    """Whether one of the rows (n, d) is the configuration x (d,), up to rounding."""
-    known = int(np.argmin(np.isnan(x)))
-    near = np.flatnonzero(np.abs(rows[:, known] - x[known]) < 1e-9)
-    # few agree on an axis that both have
+def _among(rows: Array, x: Array, first: Sequence[int]) -> bool:
+    """Whether one of the rows (n, d) is the configuration x (d,), up to rounding; ``first`` are the axes to
+    look at first."""
+    near = np.arange(len(rows))
+    for j in first:
+        if x[j] == x[j]:  # few agree on an axis that both have
+            near = np.flatnonzero(np.abs(rows[:, j] - x[j]) < 1e-9)
+            break
     same = (np.abs(rows[near] - x) < 1e-9) | (np.isnan(rows[near]) & np.isnan(x))
     return bool(same.all(axis=1).any())
 
 
-def _without(pending: Array, X: Array) -> Array:
+def _without(pending: Array, X: Array, first: Sequence[int]) -> Array:
     """Pending rows that were not told yet: a trial that is resumed counts by what it has shown."""
-    return pending[[not _among(X, x) for x in pending]] if len(pending) else pending
+    return pending[[not _among(X, x, first) for x in pending]] if len(pending) else pending
