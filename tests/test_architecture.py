@@ -13,7 +13,7 @@ LADDER = (  # lowest row first
     ("errors", "faults", "threads"),
     ("space", "goal", "pareto", "sealed"),
     ("trial",),
-    ("measurement", "beginnings"),
+    ("measurement", "beginnings", "outcomes"),
     ("objective", "metrics", "data"),
     ("samplers", "schedulers", "stores", "executors/base", "analysis"),
     ("diagnose", "ensembles"),

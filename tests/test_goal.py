@@ -6,8 +6,9 @@ import pytest
 
 from tunebook.errors import SettingError
 from tunebook.goal import Direction, Goal, Limit
+from tunebook.outcomes import front
 from tunebook.stores.codec import decode, encode
-from tunebook.trial import Failure, FailureKind, Measurement, Opened, Status, Trial, front
+from tunebook.trial import Failure, FailureKind, Measurement, Opened, Status, Trial
 
 SEVERAL = Goal("accuracy", "max", "last", [Goal("seconds"), Goal("f1", "max")],  # type: ignore[arg-type]
                [Limit("memory", most=500), Limit("recall", least=0.25)])  # fmt: skip

@@ -83,7 +83,10 @@ class Result:
 
     def __str__(self) -> str:
         """What a person wants to read first."""
-        says = [self.chapters[-1].conclusion.stop] if self.chapters[-1].conclusion.stop else []
+        last = self.chapters[-1].conclusion
+        if last.figures.get("beyond"):
+            return "\n".join([*last.says, "", f"report: {self.report}"])
+        says = [last.stop] if last.stop else []
         confirmed = [c.conclusion.says for c in self.chapters if c.stage == "confirm"]
         if all(t.status is Status.FAILED for t in self.trials.values()):
             told = f"No trial succeeded: tunebook show {self.folder} tells what went wrong, and the report."
@@ -220,9 +223,8 @@ def _check_metrics(learner: Learner, dataset: Dataset, goal: Goal) -> None:
         if name not in known:
             where = "metric" if name == goal.metric else "also" if name in goal.metrics else "limits"
             expected = nearest(name, known)
-            fix = "" if expected.startswith("one of") else f"there are: {', '.join(known)}"
-            if name in costs:
-                expected, fix = f"one of: {', '.join(known)}", "make the cost a further goal, or a limit"
+            expected += "" if expected.startswith("one of") else f" one of: {', '.join(known)}"
+            fix = "make the cost a further goal, or a limit" if name in costs else ""
             found.append(Problem(f"this is no metric of {kind}", where, name, expected, fix, "CONFIG-049"))
     if found:
         raise SettingError(found)

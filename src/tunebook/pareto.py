@@ -80,6 +80,30 @@ def crowding(Y: Array) -> Array:
     return out
 
 
+def standing_for(Y: Array, n: int) -> Index:
+    """At most n rows that stand for a front Y: the best in the first loss, the knee, then those furthest from them all.
+
+    The knee is nearest to the best of each loss, in units of the front's range (M. Zeleny, 1973); those furthest are
+    the other ends, then what lies in the largest gaps.
+
+    >>> standing_for(np.array([[0.0, 9.0], [1.0, 8.0], [2.0, 2.0], [9.0, 0.0]]), 3).tolist()
+    [0, 2, 3]
+    """
+    span = np.ptp(Y, axis=0) if len(Y) else np.ones(Y.shape[1])
+    unit = (Y - Y.min(axis=0, initial=np.inf)) / np.where(span > 0, span, 1.0)
+    out: list[int] = []
+    for k in range(min(n, len(Y))):
+        if k == 0:
+            score = np.lexsort(unit.T[::-1]).argsort().astype(np.float64)
+        elif k == 1:
+            score = np.linalg.norm(unit, axis=1)
+        else:
+            score = -np.linalg.norm(unit[:, None] - unit[out], axis=2).min(axis=1)
+        score[out] = np.inf
+        out.append(int(np.argmin(score)))
+    return np.array(out, dtype=np.int64)
+
+
 def hypervolume(Y: Array, r: Array) -> float:
     """The volume that the rows beat, up to the reference point; exact, for any number of losses.
 

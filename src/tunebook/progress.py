@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunebook.errors import many
+from tunebook.outcomes import amount, broken
 from tunebook.record import JOB
 from tunebook.space import Config, Value
 from tunebook.study import GRACE_SECONDS
@@ -114,7 +115,7 @@ class Counts:
         self.goal = opened[-1].goal if opened else self.goal
         for trial in trials.values():
             self.failed += trial.status is Status.FAILED
-            if self.goal is not None and not trial.context.final and is_whole(trial, self.goal):
+            if self.goal is not None and self._counts(trial):
                 self._better(trial.number, trial.value(self.goal))
 
     def take_in(self, events: Sequence[Event], trials: Trials) -> None:
@@ -135,8 +136,14 @@ class Counts:
         trial = trials[event.number]
         if event.number in self.running:
             self.running[event.number] = trial
-        if self.goal is not None and not trial.context.final and is_whole(trial, self.goal):
+        if self.goal is not None and self._counts(trial):
             self._better(event.number, event.measurement.metrics.get(self.goal.metric, math.nan))
+
+    def _counts(self, trial: Trial) -> bool:
+        """Whether a trial can be the best: it searched, and keeps the limits so far."""
+        goal = self.goal
+        sound = goal is not None and not trial.context.final and is_whole(trial, goal)
+        return sound and goal is not None and not (goal.limits and max(trial.excess(goal)) > 0)
 
     def _better(self, number: int, value: float) -> None:
         if self.goal is None or not math.isfinite(value):
@@ -244,7 +251,10 @@ class Progress:
         elif goal is not None and (scored := trial.scored(goal)) is not None:
             at = "" if scored.step == trial.step else f" at step {scored.step}"
             told.append(f"{plain(goal.metric)} {scored.metrics[goal.metric]:.5g}{at}")
-            told.append(f"best {self.counts.best:.5g}")
+            values = trial.values(goal)
+            told += [f"{plain(name)} {amount(value)}" for name, value in values.items() if name != goal.metric]
+            told += [f"beyond {plain(over)}" for over in broken(values, goal.limits)]
+            told += [f"best {self.counts.best:.5g}"] if math.isfinite(self.counts.best) else []
         return "; ".join(told)
 
     # live

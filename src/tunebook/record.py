@@ -7,12 +7,13 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunebook.outcomes import closest, front
 from tunebook.samplers.recommend import Recommendation, recommended
 from tunebook.space import Space
 from tunebook.stores.base import Holder
 from tunebook.stores.drivers import driver_of
 from tunebook.stores.sql import SqlStore
-from tunebook.trial import Goal, Trial, Trials, front, is_whole
+from tunebook.trial import Goal, Trial, Trials, is_whole
 
 RUNS = "tunebook-runs"
 BOOK = "book.db"
@@ -84,6 +85,12 @@ class Record:
         """The trials that no other beats in all of the goals, within the limits."""
         goal = self.goal
         return [] if goal is None else front(self.trials.values(), goal)
+
+    @property
+    def closest(self) -> Trial | None:
+        """The trial nearest to the limits, where none keeps them."""
+        goal = self.goal
+        return None if goal is None else closest(self.trials.values(), goal)
 
     @property
     def asked(self) -> bool:

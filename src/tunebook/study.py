@@ -28,6 +28,7 @@ from tunebook.executors.base import Executor
 from tunebook.faults import point
 from tunebook.measurement import check_measurement
 from tunebook.objective import Run
+from tunebook.outcomes import front
 from tunebook.samplers.base import Sampler
 from tunebook.samplers.recommend import Recommendation, recommended
 from tunebook.schedulers.base import Copy, Plan, Scheduler, Verdict
@@ -53,7 +54,6 @@ from tunebook.trial import (
     Trials,
     apply,
     config_key,
-    front,
 )
 
 MOST_LOSSES = 3

@@ -23,9 +23,6 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import Any, overload
 
-import numpy as np
-
-from tunebook import pareto
 from tunebook.errors import StoreError
 from tunebook.goal import Direction as Direction  # noqa: PLC0414  (it has its place in a trial's vocabulary)
 from tunebook.goal import Goal as Goal  # noqa: PLC0414  (it has its place in a trial's vocabulary)
@@ -199,9 +196,9 @@ class Trial:
         return (goal.loss(m.metrics[goal.metric]), *further)
 
     def values(self, goal: Goal) -> dict[str, float]:
-        """The metrics of all goals at the measurement that counts; NaN where one was not measured."""
+        """The metrics of all goals and limits at the measurement that counts; NaN where one was not measured."""
         m = self.scored(goal)
-        return {name: math.nan if m is None else self._told(m, name) for name in goal.metrics}
+        return {name: math.nan if m is None else self._told(m, name) for name in goal.named}
 
     def excess(self, goal: Goal, upto: int | None = None) -> tuple[float, ...]:
         """How far the trial is beyond each limit, 0 or less within it; inf where that was not measured."""
@@ -583,16 +580,6 @@ def is_whole(trial: Trial, goal: Goal) -> bool:
     """Whether a trial's value may be called the best of a study: where the last step counts, as of a cross-validation,
     only that of a whole one does."""
     return goal.pick != "last" or (trial.step >= trial.until and trial.status is not Status.STOPPED)
-
-
-def front(trials: Iterable[Trial], goal: Goal) -> list[Trial]:
-    """The trials that no other beats in all of the goals and that keep the limits, the best by the first goal first;
-    for one goal the best. Single values: some may have been lucky.
-    """
-    told = [t for t in trials if not t.context.final and math.isfinite(t.loss(goal))]
-    losses = np.array([t.losses(goal) for t in told], dtype=np.float64).reshape(len(told), len(goal.metrics))
-    best = [(t.losses(goal), t.number, t) for t, stands in zip(told, pareto.front(losses), strict=True) if stands]
-    return [t for _, _, t in sorted(best, key=lambda b: b[:2])]
 
 
 def paused(trials: Sequence[Trial]) -> list[Trial]:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunebook.analysis.compare import mean_interval
-from tunebook.cli.words import cell, clean, table
+from tunebook.cli.words import cell, clean, clean_lines, table
 from tunebook.errors import many, times
+from tunebook.outcomes import Outcome, front_of
+from tunebook.playbook.limits import nearest_to_limits
 from tunebook.record import Record
 from tunebook.report.study import Story
 from tunebook.samplers.recommend import Recommendation
@@ -29,13 +31,18 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
         "confirmed": None,
         "observed": None,
     }
+    if goal is not None and not goal.plain:
+        told["goals"] = {g.metric: str(g.direction) for g in goal.goals}
+        told["limits"] = [str(limit) for limit in goal.limits]
+    if story is not None and record.finished and story.beyond:
+        return told | {"source": "nothing keeps the limits", "why": story.beyond}
     if best is None or goal is None:
+        near = record.closest
+        if near is not None and goal is not None:
+            told |= {"source": "nothing keeps the limits", "why": nearest_to_limits(goal, {}, record.trials)}
         return told
     told["observed"] = {"trial": best.number, "value": best.value(goal), "config": dict(best.config)}
     told |= {"source": "best observed", "config": dict(best.config)}
-    if goal.also or goal.limits:
-        told["goals"] = {g.metric: str(g.direction) for g in goal.goals}
-        told["limits"] = [str(limit) for limit in goal.limits]
     if goal.also:
         told["front"] = [
             {"trial": t.number, "values": t.values(goal), "config": dict(t.config)} for t in record.front
@@ -45,6 +52,7 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
         told |= {"source": "confirmed" if story.base.adopted else kept, "config": dict(story.base.config)}
         told["confirmed"] = _confirmed(story)
         told["repeats"] = f"{story.unit}s"
+        told["outcomes"] = [_outcome(o, story) for o in story.outcomes]
         told |= outputs_of(story)
     elif not goal.also and (surest := record.recommended) is not None:
         told |= {"source": "recommended", "config": dict(surest.config), "recommended": _recommended(surest)}
@@ -70,11 +78,25 @@ def _confirmed(story: Story) -> dict[str, Any] | None:
         return None
     figures = next(c.conclusion.figures for c in reversed(story.chapters) if "winner" in c.conclusion.figures)
     difference = {"value": figures["difference"], "low": figures["low"], "high": figures["high"]}
+    own = next((o for o in story.outcomes if o.config == story.base.baseline), None)
     return {
-        "separable": story.base.adopted,
+        "adopted": story.base.adopted,
+        "separable": story.base.adopted and figures["separable"],
+        "default_beyond": own.broken(story.goal) if own is not None else [],
         "default": _summary(told["baseline"], story.unit),
         "finalist": _summary(told["winner"], story.unit),
         "difference": difference,
+    }
+
+
+def _outcome(outcome: Outcome, story: Story) -> dict[str, Any]:
+    """A configuration that was confirmed, or was not: its metrics over the repeats, and where it stands."""
+    return {
+        "config": dict(outcome.config),
+        "used": outcome.config == story.base.config,
+        "values": {name: _summary(v, story.unit) for name, v in outcome.values.items()},
+        "beyond": outcome.broken(story.goal),
+        "front": outcome in front_of(story.outcomes, story.goal),
     }
 
 
@@ -96,11 +118,13 @@ def _in_a_sentence(told: dict[str, Any], metric: str) -> str:
 def in_words(told: dict[str, Any]) -> str:
     """The answer for people."""
     if told["config"] is None:
-        return f"{clean(told['study'])}: no trial has succeeded yet"
+        return f"{clean(told['study'])}: {clean_lines(told.get('why', 'no trial has succeeded yet'))}"
     lines = [*_says(told), "", table(("hyperparameter", "value"), told["config"].items())]
     if told.get("limits"):
         lines += ["", f"within the limits {', '.join(map(clean, told['limits']))}"]
-    if told.get("front"):
+    if told.get("outcomes"):
+        lines += ["", *_in_a_table(told)]
+    elif told.get("front"):
         goals = told["goals"]
         heads = ("trial", *(f"{clean(m)} ({direction})" for m, direction in goals.items()))
         rows = [(t["trial"], *(t["values"][m] for m in goals)) for t in told["front"]]
@@ -132,12 +156,29 @@ def _says(told: dict[str, Any]) -> list[str]:
         f"finalist: {metric} {_mean(finalist, unit)}",
         f"difference {gain['value']:+.4g} (interval {gain['low']:+.4g} to {gain['high']:+.4g})",
     ]
-    if confirmed["separable"]:
+    if confirmed["adopted"] and confirmed["default_beyond"]:
+        over = clean(", ".join(confirmed["default_beyond"]))
+        return [f"Confirmed on {unit} that the search never saw: it keeps the limits; the default is beyond {over}.",
+                *lines, f"{seen}."]  # fmt: skip
+    if confirmed["adopted"]:
         sure = f"Confirmed on {unit} that the search never saw: separably better than the default."
         return [sure, *lines, f"{seen}."]
     if told["source"] != "default":
         return ["Not separably better than the default, but better on average, so it is used.", *lines, f"{seen}."]
     return ["No finalist is separably better than the default, so the default stays.", *lines, f"{seen}."]
+
+
+def _in_a_table(told: dict[str, Any]) -> list[str]:
+    """What baseline and finalists came to, metric by metric."""
+    outcomes, fits = told["outcomes"], "on the front" if len(told["goals"]) > 1 else "keeps the limits"
+    other = "beaten" if len(told["goals"]) > 1 else fits
+    metrics = list(outcomes[0]["values"])
+    names = [n for n in outcomes[0]["config"] if len({str(o["config"].get(n)) for o in outcomes}) > 1]
+    rows = [("used" if o["used"] else "", *(cell(o["values"][m]["mean"]) for m in metrics),
+             "beyond " + ", ".join(o["beyond"]) if o["beyond"] else fits if o["front"] else other,
+             *(o["config"].get(n) for n in names)) for o in outcomes]  # fmt: skip
+    return ["The default, which is first, and the finalists, means over fresh repeats:",
+            table(("", *map(clean, metrics), "", *names), rows)]  # fmt: skip
 
 
 def _mean(told: dict[str, Any], unit: str) -> str:

@@ -40,6 +40,8 @@ class Job(BaseModel):
     data: StrictStr | None = None
     metric: StrictStr | None = None
     direction: StrictStr | None = None
+    also: StrictStr | list[StrictStr | dict[str, StrictStr]] | None = None
+    limits: StrictStr | list[StrictStr] | dict[str, dict[str, StrictInt | StrictFloat]] | None = None
     steps: StrictInt | None = None
     trials: StrictInt = TRIALS
     time_limit: StrictStr | StrictInt | StrictFloat | None = None
@@ -72,6 +74,7 @@ class Job(BaseModel):
 KEYS = tuple(Job.model_fields)
 IN_FILES = ("space", "space_only")  # not in the environment
 NUMBERS = ("steps", "trials", "workers", "seed", "run_limit")
+FLAGS = {"limits": "--limit"}  # of keys whose flag has another name
 INSTEAD = {"study": ("folder",), "folder": ("study",), "objective": ("model", "data"), "model": ("objective",)}
 
 
@@ -85,7 +88,7 @@ def resolve(flags: Mapping[str, Any], file: Path | None, changes: Sequence[str],
     for source, place in (
         (read_data(file, "job file") if file else {}, lambda k: f"{file}: {k}"),
         (environment(os.environ), lambda k: PREFIX + k.upper()),
-        (given, lambda k: "--" + k.replace("_", "-")),
+        (given, lambda k: FLAGS.get(k, "--" + k.replace("_", "-"))),
     ):
         for k in source:
             told = {name: v for name, v in told.items() if name not in INSTEAD.get(k, ()) or name in source}
@@ -139,7 +142,9 @@ def _problem(error: Mapping[str, Any], places: Mapping[str, str]) -> Problem:
     if error["type"] == "extra_forbidden":
         return Problem("unknown key", where, name, nearest(name, KEYS), code="CONFIG-042")
     number = name in ("trials", "steps", "seed", "workers")
-    other = {"run_limit": "a number", "space": "a table", "space_only": "true or false"}.get(name, "text")
+    other = {"run_limit": "a number", "space": "a table", "space_only": "true or false",
+             "also": 'a list of metrics, or of {metric = "recall", direction = "maximize"}',
+             "limits": "a table such as { memory = { most = 500 } }, or a list of texts"}.get(name, "text")  # fmt: skip
     return Problem(f"{name} has the wrong type", where, repr(error["input"]), "a whole number" if number else other,
                    code="CONFIG-044" if number else "CONFIG-043")  # fmt: skip
 

@@ -138,6 +138,7 @@ def _misused(misuse: Exception, words: Sequence[str]) -> TunebookError:
     epilog=_examples(
         "tunebook run train.py:train --space space.toml --metric loss --steps 20 --trials 40",
         "tunebook run --model cnn --data sklearn:digits --trials 60 --study digits",
+        "tunebook run --model mlp --data sklearn:digits --also seconds --limit 'parameters <= 20000'",
         "tunebook run --config job.toml --set space.lr.high=0.5 --dry-run",
     )
 )
@@ -152,6 +153,12 @@ def run(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
     space: Annotated[Path | None, typer.Option(help="A TOML file with the search space.")] = None,
     metric: Annotated[str | None, typer.Option(help="The metric to optimise, as the objective reports it.")] = None,
     direction: Annotated[str | None, typer.Option(help="minimize or maximize.")] = None,
+    also: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC[:DIRECTION]", help="A further goal: seconds, recall:maximize.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="LIMIT", help="What must hold: 'memory <= 500', 'recall >= 0.9'.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Length of a full training, in steps.")] = None,
     trials: Trials = None,
     time_limit: TimeLimit = None,
@@ -178,8 +185,9 @@ def run(  # noqa: PLR0913, PLR0917  (a command's flags are its arguments)
     from tunebook.cli.run import Ways, plan, run_job  # noqa: PLC0415
 
     flags = {"objective": objective, "model": model, "data": data, "metric": metric, "direction": direction,
-             "steps": steps, "trials": trials, "time_limit": time_limit, "workers": workers, "seed": seed,
-             "run_limit": run_limit, "study": study, "folder": folder, "store": store}  # fmt: skip
+             "also": also or None, "limits": limit or None, "steps": steps, "trials": trials, "time_limit": time_limit,
+             "workers": workers, "seed": seed, "run_limit": run_limit, "study": study, "folder": folder,
+             "store": store}  # fmt: skip
     job = resolve(flags, config, set_ or [], space)
     if dry_run:
         return plan(job, json)

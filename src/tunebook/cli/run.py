@@ -15,16 +15,17 @@ from typing import Any
 
 from tunebook.cli.answer import answer_of
 from tunebook.cli.find import found
+from tunebook.cli.goals import goal_of
 from tunebook.cli.job import Job, folder_of, read_resolved, same_task, unknown_variables
 from tunebook.cli.objectives import objective_named, study_name
 from tunebook.cli.words import as_json, clean_lines, say, tell
 from tunebook.errors import SettingError, StudyNotFound
 from tunebook.jobs import Result, model_subject, tune, tune_model
-from tunebook.metrics import METRICS
+from tunebook.outcomes import closest
 from tunebook.record import BOOK, JOB, RESOLVED, Record, read_record
 from tunebook.space import Space
 from tunebook.story import story_of
-from tunebook.trial import Direction, Goal
+from tunebook.trial import Goal
 
 NO_SUCCESS = 3
 
@@ -58,8 +59,14 @@ def run_job(job: Job, ways: Ways, command: str) -> int:
     tell(as_json(run_told(result)) if ways.json else clean_lines(str(result)))
     if succeeded(result):
         return 0
-    say("no trial succeeded: tunebook show tells what went wrong")
+    say(f"{without(result)}: tunebook show tells what went wrong")
     return NO_SUCCESS
+
+
+def without(result: Result) -> str:
+    """Why there is nothing to use."""
+    near = closest(result.trials.values(), result.goal)
+    return "no trial succeeded" if near is None else "no trial keeps the limits"
 
 
 def plan(job: Job, json: bool) -> int:
@@ -91,15 +98,6 @@ def name_of(job: Job) -> str:
     return Path(told.partition(":")[2] or told).stem
 
 
-def goal_of(job: Job) -> Goal | None:
-    """The goal; a metric that tunebook knows brings its direction along. Raises SettingError."""
-    if job.metric is None:
-        return None
-    known = METRICS.get(job.metric)
-    usual = known.direction if known is not None else Direction.MINIMIZE
-    return Goal(job.metric, Direction(usual) if job.direction is None else job.direction)  # type: ignore[arg-type]
-
-
 def run_told(result: Result) -> dict[str, Any]:
     """What a run gives, as plain JSON."""
     record = Record(result.folder, result.trials)
@@ -108,8 +106,9 @@ def run_told(result: Result) -> dict[str, Any]:
 
 
 def succeeded(result: Result) -> bool:
-    """Whether any trial has a value."""
-    return any(math.isfinite(t.loss(result.goal)) for t in result.trials.values())
+    """Whether any trial has a value, and something was found that keeps the limits."""
+    beyond = result.chapters[-1].conclusion.figures.get("beyond", False)
+    return not beyond and any(math.isfinite(t.loss(result.goal)) for t in result.trials.values())
 
 
 def resume(name: str, changes: dict[str, Any], ways: Ways) -> int:

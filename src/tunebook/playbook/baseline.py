@@ -8,6 +8,7 @@ from statistics import median
 
 from tunebook.diagnose.base import Finding, Severity
 from tunebook.errors import many
+from tunebook.outcomes import broken
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, of_run, tell_config
 from tunebook.trial import Context, Goal, Status, Trial, Trials
 
@@ -39,6 +40,8 @@ class Baseline(Stage):
         says = [f"Default: {tell_config(trial.config)}.", _cost(trial)]
         value = trial.value(base.goal)
         says.insert(1, f"It reaches {base.goal.metric} {value:.4g} after {trial.step} of {many(base.steps, 'step')}.")
+        if over := broken(trial.values(base.goal), base.goal.limits):
+            says.append(f"It is beyond {', '.join(over)}.")
         findings = _against_chance(base, trial, value)
         says += [f.says for f in findings]
         return Conclusion(tuple(says), _budgeted(base, trial), tuple(findings), figures={"value": value})

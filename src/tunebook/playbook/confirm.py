@@ -3,6 +3,10 @@
 The best of many noisy values is biased, so finalists and the baseline are trained again on seeds that the search never
 used, the same seeds for all. A finalist is adopted only if its difference from the baseline is separable from noise.
 
+With limits a finalist must keep them too, by its means over the seeds; a baseline that does not is no alternative, and
+the best finalist that does is adopted. With several goals the finalists stand for the front: the best in each goal, the
+knee, and what lies between; the first goal chooses what to use among them.
+
 Of a table's models the one that is better on these draws is used in any case: both are trained already, and the better
 mean is the better bet. Whether the difference is separable is said all the same.
 """
@@ -14,9 +18,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from tunebook.analysis.compare import Comparison, compare
 from tunebook.errors import many
-from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, fit, tell_change
+from tunebook.outcomes import Outcome, amount, front, front_of, outcome_of
+from tunebook.pareto import standing_for
+from tunebook.playbook.base import Base, Conclusion, Round, Stage, fit, ranked, tell_change
+from tunebook.playbook.limits import nearest_to_limits
 from tunebook.space import Config
 from tunebook.trial import Context, Status, Trial, Trials, config_key
 
@@ -25,6 +34,8 @@ SEEDS = 5
 DRAWS = 2  # of folds: each gives as many values as there are folds
 FEWEST_SEEDS = 3
 FINALISTS = 2
+WITHIN_LIMITS = 3  # finalists, as some that kept them once will not keep them again
+OF_A_FRONT = 4
 LEVEL = 0.95
 MOST_ROUNDS = 2
 _Values = Mapping[tuple[int, int], float]
@@ -43,12 +54,17 @@ class Confirm(Stage):
     name = "confirm"
 
     def design(self, base: Base, trials: Trials) -> Round | None:
-        left = base.left(trials) - base.final
-        before = _rounds(base, trials)
-        again = [base.baseline, base.config]
-        contenders = again if before else _affordable(base, _finalists(base, trials), left)
+        left, before = base.left(trials) - base.final, _rounds(base, trials)
+        if not before and base.goal.limits and nearest_to_limits(base.goal, base.baseline, trials):
+            return Round(base.called(self.name), "Is there anything that keeps the limits?", base.space, base.goal,
+                         base.steps, 0)  # fmt: skip
+        told = _repeats(base, trials)
+        tried = _tried(base, told)
+        more = any(not _broken(base, told, c) for c in tried)
+        new = [] if more else _affordable(base, _finalists(base, trials, tried), left)
+        contenders = [base.baseline, base.config] if more else new
         seeds = min(DRAWS if base.folds else SEEDS, left // max(1, len(contenders)))
-        if len(contenders) < 2 or seeds < (2 if not before else 1) or len(before) >= MOST_ROUNDS:
+        if len(contenders) < 2 or seeds < (1 if more else 2) or len(before) >= MOST_ROUNDS:
             return None
         first = len({t.context.seed for t in trials.values() if t.round.startswith(self.name)})
         draws = range(first, first + seeds)
@@ -61,47 +77,71 @@ class Confirm(Stage):
                      share=0.95)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
-        told = [t for name in _rounds(base, trials) for t in trials.of(name)]
-        reference = _by_seed(told, base.baseline, base)
-        finalists = list(
-            {config_key(t.config): t.config for t in told if config_key(t.config) != config_key(base.baseline)}.values()
-        )
-        results = {
-            config_key(c): _compared(base, _by_seed(told, c, base), reference, len(finalists)) for c in finalists
-        }
-        sound = [c for c in finalists if results[config_key(c)] is not None]
+        if not round.trials:
+            return _nothing_keeps(base, nearest_to_limits(base.goal, base.baseline, trials))
+        told = _repeats(base, trials)
+        reference, finalists = _by_seed(told, base.baseline, base), _tried(base, told)
+        tested = {config_key(c): _compared(base, _by_seed(told, c, base), reference, len(finalists)) for c in finalists}
+        results = {key: result for key, result in tested.items() if result is not None}
+        sound = [c for c in finalists if config_key(c) in results]
         if (not sound or len(reference) < 2) and base.folds and base.confirmed is None:
             return Conclusion(("Nothing could be confirmed in time: the best of the search is used.",), base)
         if not sound or len(reference) < 2:
             return _kept(base, ["The repeats failed, so nothing can be confirmed."])
-        best = min(sound, key=lambda c: _ahead(base, told, c, results[config_key(c)]))
-        result = results[config_key(best)]
-        assert result is not None  # `best` is one of the sound ones
         unit = _unit(base, told)
-        says = [_tell(base, c, results[config_key(c)], list(_by_seed(told, c, base).values()), unit) for c in sound]
-        says.insert(
-            0, f"Baseline: {base.goal.metric} {_mean(list(reference.values())):.4g} "
-            f"over {many(len(reference), unit)}."
-        )
-        wins = result.separable and base.goal.loss(result.difference) < 0
-        ran = bool(trials.count(round.name))  # no time may be left for the runs that the budget would allow
-        more = not wins and ran and len(_rounds(base, trials)) < MOST_ROUNDS and base.left(trials) - base.final >= 2
+        says = [_told_of_baseline(base, told, list(reference.values()), unit)]
+        says += [_tell(base, c, results[config_key(c)], told, unit) for c in sound]
+        keeping = [c for c in sound if not _broken(base, told, c)]
+        best = min(keeping or sound, key=lambda c: _ahead(base, told, c, results[config_key(c)]))
+        result, winner = results[config_key(best)], list(_by_seed(told, best, base).values())
+        outcomes = _outcomes(base, told, [base.baseline, *sound])
+        figures = {"unit": unit, "baseline": list(reference.values()), "winner": winner,
+                   "difference": result.difference, "low": result.low, "high": result.high,
+                   "separable": result.adopt, "outcomes": outcomes}  # fmt: skip
+        # no time may be left for the runs that the budget would allow
+        ran = bool(trials.count(round.name)) and len(_rounds(base, trials)) < MOST_ROUNDS
+        if not keeping:
+            return self._none_keeps(base, trials, says, figures, ran)
+        if base.goal.also:
+            says.append(_told_of_front(base, outcomes))
+        alone = _broken(base, told, base.baseline)
+        wins = result.adopt or bool(alone)
+        more = not wins and ran and base.left(trials) - base.final >= 2
         if wins:
-            says.append(f"Adopted: {tell_change(best, base.baseline)}. It is separably better than the baseline.")
+            why = f"It keeps the limits, and the baseline does not: {', '.join(alone)}."
+            why = why if alone else "It is separably better than the baseline."
+            says.append(f"Adopted: {tell_change(best, base.baseline)}. {why}")
         elif more:
             says.append("The best finalist and the baseline cannot be told apart yet: "
                         f"more {'draws' if base.folds else 'seeds'}.")
         else:
             says.append("No finalist is separably better than the baseline here.")
-        winner = list(_by_seed(told, best, base).values())
-        figures = {"unit": unit, "baseline": list(reference.values()), "winner": winner,
-                   "difference": result.difference, "low": result.low, "high": result.high}  # fmt: skip
         ahead = base.folds and base.goal.loss(result.difference) < 0 and base.confirmed is None
         if not wins and not more and ahead:
             says.append(f"Used all the same, for its better mean: {tell_change(best, base.baseline)}.")
         elif not wins and not more:
             return _kept(base, says, figures)
         return Conclusion(tuple(says), replace(base, config=best, adopted=wins), again=more, figures=figures)
+
+    def _none_keeps(
+        self, base: Base, trials: Trials, says: Sequence[str], figures: Mapping[str, Any], ran: bool
+    ) -> Conclusion:
+        """What follows when no finalist keeps the limits over fresh seeds: others are tried, while there are some."""
+        lost = "No finalist keeps the limits over fresh seeds."
+        if ran and self.design(base, trials) is not None:
+            return Conclusion((*says, lost, "The next best are tried."), base, again=True, figures=figures)
+        told = _repeats(base, trials)
+        if base.confirmed is None and _broken(base, told, base.baseline):
+            return _nothing_keeps(base, f"{lost[:-1].lower()}, nor does the baseline", says, figures)
+        return _kept(base, [*says, lost], figures)
+
+
+def _nothing_keeps(
+    base: Base, why: str, says: Sequence[str] = (), figures: Mapping[str, Any] | None = None
+) -> Conclusion:
+    """The end of a study that found nothing within the limits."""
+    return Conclusion((*says, f"{why[0].upper()}{why[1:]}."), base, stop=why,
+                      figures={**(figures or {}), "beyond": True})  # fmt: skip
 
 
 def _kept(base: Base, says: Sequence[str], figures: Mapping[str, Any] | None = None) -> Conclusion:
@@ -118,12 +158,29 @@ def _rounds(base: Base, trials: Trials) -> list[str]:
     return [name for name in map(base.called, _NAMES) if trials.count(name)]
 
 
-def _finalists(base: Base, trials: Trials) -> list[Config]:
-    """What is to be compared with the baseline: what an earlier cycle confirmed, and the best by single values."""
-    best = best_configs(list(trials.values()), base.goal, base.steps, FINALISTS + 1)
-    told = [*([] if base.confirmed is None else [base.confirmed]), *(fit(base.space, c) for c in best)]
-    distinct = {config_key(c): c for c in told}
-    return [c for key, c in distinct.items() if key != config_key(base.baseline)][:FINALISTS]
+def _repeats(base: Base, trials: Trials) -> list[Trial]:
+    """The trials of the cycle's confirmation rounds so far."""
+    return [t for name in _rounds(base, trials) for t in trials.of(name)]
+
+
+def _tried(base: Base, told: Sequence[Trial]) -> list[Config]:
+    """The finalists of confirmation rounds: their configurations but the baseline."""
+    own = config_key(base.baseline)
+    return list({t.key: t.config for t in told if t.key != own}.values())
+
+
+def _finalists(base: Base, trials: Trials, tried: Sequence[Config] = ()) -> list[Config]:
+    """What is to be compared with the baseline: what an earlier cycle confirmed, and the best by single values; of
+    several goals those that stand for the front. Those tried already are left out."""
+    known, goal = {config_key(c) for c in (base.baseline, *tried)}, base.goal
+    most = OF_A_FRONT if goal.also else WITHIN_LIMITS if goal.limits else FINALISTS
+    best = ranked(list(trials.values()), goal, base.steps)
+    fresh = [t for t in best if config_key(fit(base.space, t.config)) not in known]
+    if goal.also:
+        fresh = front(fresh, goal)
+        fresh = [fresh[i] for i in standing_for(np.array([t.losses(goal) for t in fresh]), most)] if fresh else []
+    told = [*([] if base.confirmed is None else [base.confirmed]), *(fit(base.space, t.config) for t in fresh)]
+    return list({key: c for c in told if (key := config_key(c)) not in known}.values())[:most]
 
 
 def _affordable(base: Base, finalists: Sequence[Config], left: int) -> list[Config]:
@@ -132,7 +189,8 @@ def _affordable(base: Base, finalists: Sequence[Config], left: int) -> list[Conf
     What an earlier cycle confirmed needs somebody to be compared with, or the new trials were in vain.
     """
     least = 2 if base.confirmed is not None and left >= (FINALISTS + 1) * FEWEST_SEEDS else 1
-    return [base.baseline, *finalists[: max(least, left // SEEDS - 1)]]
+    each = SEEDS if base.goal.plain else FEWEST_SEEDS  # rather a front with fewer seeds than a part of it
+    return [base.baseline, *finalists[: max(least, left // each - 1)]]
 
 
 def _by_seed(trials: Sequence[Trial], config: Config, base: Base) -> dict[tuple[int, int], float]:
@@ -192,10 +250,48 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _tell(base: Base, config: Config, result: Comparison | None, values: Sequence[float], unit: str) -> str:
-    if result is None:
-        return f"{tell_change(config, base.baseline)}: too few repeats."
+def _outcome(base: Base, told: Sequence[Trial], config: Config) -> Outcome:
+    """What a configuration came to over the repeats."""
+    key = config_key(config)
+    return outcome_of(config, [t for t in told if t.key == key], base.goal)
+
+
+def _broken(base: Base, told: Sequence[Trial], config: Config) -> list[str]:
+    """The limits that a configuration does not keep, on average over the repeats."""
+    return _outcome(base, told, config).broken(base.goal) if base.goal.limits else []
+
+
+def _outcomes(base: Base, told: Sequence[Trial], configs: Sequence[Config]) -> list[Outcome]:
+    """What baseline and finalists came to, where there is more to say of them than the value of one goal."""
+    return [] if base.goal.plain else [_outcome(base, told, c) for c in configs]
+
+
+def _told_of_front(base: Base, outcomes: Sequence[Outcome]) -> str:
+    on = [config_key(o.config) for o in front_of(outcomes, base.goal)]
+    of = ", the baseline among them" if config_key(base.baseline) in on else ""
+    verb = "is" if len(on) == 1 else "are"
+    return f"By these means {len(on)} of {len(outcomes)} {verb} on the front{of}; {base.goal.metric} chooses."
+
+
+def _further(base: Base, told: Sequence[Trial], config: Config) -> str:
+    """The means of further goals and limits of a configuration, and what it breaks."""
+    if base.goal.plain:
+        return ""
+    outcome = _outcome(base, told, config)
+    means = [f"{n} {amount(v)}" for n, v in outcome.means.items() if n != base.goal.metric]
+    broken = outcome.broken(base.goal)
+    return "".join([*(f"; {m}" for m in means), f"; beyond {', '.join(broken)}" if broken else ""])
+
+
+def _told_of_baseline(base: Base, told: Sequence[Trial], values: Sequence[float], unit: str) -> str:
+    over = many(len(values), unit)
+    return f"Baseline: {base.goal.metric} {_mean(values):.4g} over {over}{_further(base, told, base.baseline)}."
+
+
+def _tell(base: Base, config: Config, result: Comparison, told: Sequence[Trial], unit: str) -> str:
+    values = list(_by_seed(told, config, base).values())
     return (
         f"{tell_change(config, base.baseline)}: {base.goal.metric} {_mean(values):.4g} over {many(len(values), unit)}, "
-        f"{result.difference:+.4g} against the baseline (interval {result.low:+.4g} to {result.high:+.4g})."
+        f"{result.difference:+.4g} against the baseline (interval {result.low:+.4g} to {result.high:+.4g})"
+        f"{_further(base, told, config)}."
     )

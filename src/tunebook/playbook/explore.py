@@ -14,6 +14,7 @@ from tunebook.diagnose.base import Evidence, Finding
 from tunebook.errors import many
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, best_configs, fit, ranked, tell_change
 from tunebook.playbook.baseline import beats_chance
+from tunebook.playbook.limits import nearest_to_limits
 from tunebook.schedulers import scheduler_named
 from tunebook.space import Config, Float, Int, Parameter, Space, Value
 from tunebook.trial import Trial, Trials
@@ -26,7 +27,9 @@ STEPS_FOR_HALVING = 9
 
 
 def scheduler_for(base: Base) -> str:
-    """Short trainings are not worth cutting; folds are a race."""
+    """Short trainings are not worth cutting; folds are a race. Of several goals one alone must not cut a training."""
+    if base.goal.also:
+        return "full"
     if base.folds:
         return "race"
     return "halving" if base.steps >= STEPS_FOR_HALVING else "full"
@@ -38,8 +41,9 @@ def explore_part(base: Base) -> float:
 
 
 def refine_part(base: Base) -> float:
-    """The share of the trials that look at the refined space; none of folds, where a round's end leaves cores idle."""
-    return 0.0 if base.folds else REFINE_PART
+    """The share of the trials that look at the refined space; none of folds, where a round's end leaves cores idle, and
+    of several goals: what makes no difference to one may be what another is about."""
+    return 0.0 if base.folds or base.goal.also else REFINE_PART
 
 
 def how(round: Round, trials: Sequence[Trial]) -> list[str]:
@@ -82,12 +86,16 @@ class Explore(Stage):
         findings = tuple(diagnose(evidence_of(base, trials, round.space)))
         told = trials.of(round.name)
         says = [f"{many(len(told), 'trial')} ran, {sum(t.failure is not None for t in told)} failed."]
+        says += how(round, told)
+        if not best and (near := nearest_to_limits(base.goal, base.baseline, trials)):
+            return Conclusion((*says, f"So far {near}."), base, findings)
         if not best:
             return Conclusion((*says, "Nothing succeeded."), base, findings, stop="no trial succeeded")
-        says += how(round, told)
         value = best[0].value(base.goal)
         says.append(f"Best so far: {base.goal.metric} {value:.4g} with {tell_change(best[0].config, base.baseline)}.")
-        if not beats_chance(base.goal, value, base.chance):
+        free = replace(base.goal, limits=())  # what keeps the limits may be poor although there is much to learn
+        most = ranked(list(trials.values()), free, base.steps)[0].value(free)
+        if not beats_chance(base.goal, most, base.chance):
             stop = "no configuration is better than chance: look at the data and the loss before tuning"
             says.append(stop.capitalize() + ".")
             # on a table the little that can be learned may be all there is, and is found by looking on
@@ -105,7 +113,7 @@ class Refine(Stage):
     name = "refine"
 
     def design(self, base: Base, trials: Trials) -> Round | None:
-        if base.space.dim == 0 or not ranked(list(trials.values()), base.goal, base.steps):
+        if base.space.dim == 0 or base.goal.also or not ranked(list(trials.values()), base.goal, base.steps):
             return None
         space = refined(base, trials)[0]
         n = min(base.left(trials), base.part(refine_part(base)))

@@ -14,6 +14,7 @@ from tunebook.analysis.curves import band, best_so_far, curves, top
 from tunebook.analysis.importance import importance, needed
 from tunebook.diagnose.base import Finding, Severity
 from tunebook.errors import many, times
+from tunebook.outcomes import Outcome
 from tunebook.playbook.base import Base, Chapter, tell_config
 from tunebook.report.augmented import augmented
 from tunebook.report.base import (
@@ -46,11 +47,12 @@ from tunebook.report.base import (
     text,
 )
 from tunebook.report.foreseen import fans
+from tunebook.report.goals import Told, goals
 from tunebook.report.lengths import lengths
 from tunebook.report.probed import probed
 from tunebook.report.sample import note_of, some
 from tunebook.space import Choice, Float, Int, Parameter, Space, Value
-from tunebook.trial import Goal, Status, Trial, Trials, front, is_whole
+from tunebook.trial import Goal, Status, Trial, Trials, is_whole
 
 NOTHING_TO_TUNE = "nothing is left to tune: every hyperparameter of the space is a constant"
 FEWEST = 3
@@ -118,6 +120,18 @@ class Story:
 
 
     @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """What baseline and finalists came to on fresh seeds, where there are several goals or limits."""
+        told = [c.conclusion.figures.get("outcomes", ()) for c in self.chapters if c.stage == "confirm"]
+        return told[-1] if told else ()
+
+    @property
+    def beyond(self) -> str:
+        """Why there is nothing to use, where nothing keeps the limits."""
+        last = self.chapters[-1].conclusion if self.chapters else None
+        return last.stop if last is not None and last.figures.get("beyond") else ""
+
+    @property
     def unit(self) -> str:
         """What values of the confirmation are of: a seed, a fold, or a part of the rows that are validated on."""
         told = [c.conclusion.figures.get("unit", "seed") for c in self.chapters if c.stage == "confirm"]
@@ -126,12 +140,12 @@ class Story:
 
 def study_report(story: Story) -> Report:
     """The whole report: summary, decisions, figures, the configuration, and how to do it again."""
-    parts = (_summary, _final, _front, _decisions, _probes, _failures, _figures, _record)
+    parts = (_summary, _final, _goals, _decisions, _probes, _failures, _figures, _record)
     blocks: list[Block] = [block for part in parts for block in part(story)]
     direction = "higher" if story.goal.sign < 0 else "lower"
+    aim = f"{story.goal.metric} ({direction} is better)" if story.goal.plain else str(story.goal)
     ran = f"{many(len(story.trials), 'trial')}, {_time(story.trials.spent)} of work"
-    subtitle = f"{story.goal.metric} ({direction} is better), {ran}"
-    return Report(story.name, tuple(blocks), subtitle)
+    return Report(story.name, tuple(blocks), f"{aim}, {ran}")
 
 
 # summary
@@ -175,15 +189,23 @@ def _verdict(story: Story) -> str:
         few = f"The budget did not suffice to confirm a winner on fresh {story.unit}s; treat the best value as a hope."
         fixed = not any(c.round.space.dim for c in story.chapters)
         return f"{NOTHING_TO_TUNE.capitalize()}." if fixed else few
-    gain, over = _mean(told["winner"]) - _mean(told["baseline"]), many(len(told["winner"]), story.unit)
+    return _verdict_of_repeats(story, told)
+
+
+def _verdict_of_repeats(story: Story, told: Mapping[str, list[float]]) -> str:
+    gain, seeds = _mean(told["winner"]) - _mean(told["baseline"]), many(len(told["winner"]), story.unit)
+    own = next((o for o in story.outcomes if o.config == story.base.baseline), None)
+    if story.base.adopted and own is not None and (over := own.broken(story.goal)):
+        return (f"The default is beyond {', '.join(over)}. The tuned configuration keeps the limits on {seeds}, with "
+                f"{story.goal.metric} {_mean(told['winner']):.4g}.")  # fmt: skip
     if story.base.adopted:
         return (
             f"The tuned configuration beats the default by {abs(gain):.4g} {story.goal.metric} "
-            f"on {over} that the search never saw; the difference is separable from noise."
+            f"on {seeds} that the search never saw; the difference is separable from noise."
         )
     if story.base.config != story.base.baseline:
         return (f"No configuration is separably better than the default; one is {abs(gain):.4g} {story.goal.metric} "
-                f"better on average of {over} and is used.")  # fmt: skip
+                f"better on average of {seeds} and is used.")  # fmt: skip
     return "No configuration was found that is separably better than the default, so the default stays."
 
 
@@ -222,6 +244,10 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _final(story: Story) -> Iterable[Block]:
+    if story.finished and story.beyond:
+        yield Heading("No configuration keeps the limits")
+        yield text(f"{story.beyond[0].upper()}{story.beyond[1:]}.")
+        return
     yield Heading("The configuration to use" if story.finished else "The configuration so far, not confirmed")
     rows = [
         (name, _shown(value), _shown(story.base.baseline.get(name)), _range(story.space, name))
@@ -270,31 +296,8 @@ def _ensemble(story: Story) -> Iterable[Block]:
     yield Table((Column("weight", "number"), Column("trial", "number"), Column("configuration")), rows)
 
 
-def _front(story: Story) -> Iterable[Block]:
-    """The trials that no other beats, where there are several goals."""
-    goal = story.goal
-    told = front(story.search, goal) if goal.also else []
-    if not told:
-        return
-    yield Heading("The front")
-    first, second = goal.goals[:2]
-    better = "; ".join(f"{g.metric}: {'higher' if g.sign < 0 else 'lower'} is better" for g in goal.goals)
-    limits = f" Limits: {', '.join(map(str, goal.limits))}." if goal.limits else ""
-    yield text(f"No trial beats one of these in all goals ({better}). The playbook decides by {first.metric}.{limits}")
-    everyone = [t for t in story.search if all(map(math.isfinite, t.losses(goal)))]
-    groups = (("beaten", [t for t in everyone if t not in told], "ring"), ("on the front", told, "circle"))
-    points = [_front_points(goal, label, trials, marker) for label, trials, marker in groups]  # type: ignore[arg-type]
-    yield Scatter(f"{first.metric} and {second.metric}", Axis(first.metric), Axis(second.metric),
-                  [q for q in points if q.x], shade="trial")  # fmt: skip
-    columns = (Column("trial", "number"), *(Column(g.metric, "number") for g in goal.goals), Column("configuration"))
-    rows: list[list[float | str]] = [[t.number, *t.values(goal).values(), tell_config(t.config)] for t in told]
-    yield Table(columns, rows, note="Single values: some may have been lucky.")
-
-
-def _front_points(goal: Goal, label: str, trials: Sequence[Trial], marker: Marker) -> Points:
-    x, y, *_ = zip(*(t.values(goal).values() for t in trials), strict=True) if trials else ((), ())
-    numbers = [t.number for t in trials]
-    return Points(label, x, y, [f"trial {n}" for n in numbers], numbers, marker)
+def _goals(story: Story) -> Iterable[Block]:
+    return goals(Told(story.goal, story.search, story.outcomes, story.base.baseline, story.base.config, story.unit))
 
 
 def _shown(value: Value) -> str:

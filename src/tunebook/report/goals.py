@@ -1,0 +1,109 @@
+"""Several goals and limits: the front, and what was confirmed of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tunebook.analysis.compare import mean_interval
+from tunebook.errors import many
+from tunebook.outcomes import Outcome, amount, front, front_of
+from tunebook.playbook.base import tell_change, tell_config
+from tunebook.report.base import Axis, Block, Column, Fold, Heading, Marker, Points, Scatter, Table, Tone, text
+from tunebook.space import Config
+from tunebook.trial import Goal, Trial, config_key
+
+
+@dataclass(frozen=True)
+class Told:
+    """What there is to tell: the trials that searched, what finalists came to (``unit``: over what), what is used."""
+
+    goal: Goal
+    trials: Sequence[Trial]
+    outcomes: Sequence[Outcome]
+    baseline: Config
+    used: Config
+    unit: str
+
+
+def goals(told: Told) -> Iterable[Block]:
+    """The blocks of a study with several goals or limits; none of another."""
+    goal = told.goal
+    best = front(told.trials, goal) if goal.also else []
+    if goal.plain or not (best or told.outcomes):
+        return
+    yield Heading("The front" if goal.also else "The limits")
+    better = "; ".join(f"{g.metric}: {'higher' if g.sign < 0 else 'lower'} is better" for g in goal.goals)
+    limits = f" Limits: {', '.join(map(str, goal.limits))}." if goal.limits else ""
+    rule = f"What is used is the best in {goal.metric}{' that keeps all limits' if goal.limits else ''}, if it is " + (
+        "separably better than the default." if not goal.limits else
+        "separably better than the default, or the default does not keep them.")  # fmt: skip
+    said = f"No trial on the front is beaten in all goals by another ({better}). " if goal.also else ""
+    yield text(f"{said}{rule}{limits}")
+    if goal.also:
+        yield _scatter(told, best)
+    if told.outcomes:
+        yield _confirmed(told)
+    if best:
+        rows: list[list[float | str]] = [[t.number, *t.values(goal).values(), tell_config(t.config)] for t in best]
+        columns = (Column("trial", "number"), *(Column(n, "number") for n in goal.named), Column("configuration"))
+        single = Table(columns, rows, note="Single values: some may have been lucky.")
+        yield Fold(f"The front of the search: {many(len(best), 'trial')}", (single,)) if told.outcomes else single
+
+
+def _scatter(told: Told, best: Sequence[Trial]) -> Scatter:
+    first, second = told.goal.goals[:2]
+    beaten = [t for t in told.trials if t not in best and all(map(math.isfinite, t.losses(told.goal)))]
+    points = [_points(told.goal, "beaten, or beyond a limit" if told.goal.limits else "beaten", beaten, "ring"),
+              _points(told.goal, "on the front", best, "circle")]  # fmt: skip
+    if told.outcomes:
+        means = [o.means for o in told.outcomes]
+        x, y = [m[first.metric] for m in means], [m[second.metric] for m in means]
+        labels = [_called(told, o) for o in told.outcomes]
+        points.append(Points(f"confirmed, mean over {told.unit}s", x, y, labels, marker="star", tone="good"))
+    return Scatter(f"{first.metric} and {second.metric}", Axis(first.metric), Axis(second.metric),
+                   [p for p in points if p.x])  # fmt: skip
+
+
+def _points(goal: Goal, label: str, trials: Sequence[Trial], marker: Marker) -> Points:
+    first, second = goal.metrics[:2]
+    values = [t.values(goal) for t in trials]
+    tone: Tone = "muted" if marker == "ring" else "info"
+    return Points(label, [v[first] for v in values], [v[second] for v in values],
+                  [f"trial {t.number}" for t in trials], marker=marker, tone=tone)  # fmt: skip
+
+
+def _confirmed(told: Told) -> Table:
+    """Means and intervals of baseline and finalists, the used one marked."""
+    on = {config_key(o.config) for o in front_of(told.outcomes, told.goal)}
+    used = config_key(told.used)
+    rows: list[list[float | str]] = []
+    for o in told.outcomes:
+        n = len(next(iter(o.values.values())))
+        cells = [_with_interval(o.values[name]) for name in told.goal.named]
+        rows.append([_called(told, o), n, *cells, _stands(told, o, on)])
+    columns = (Column("configuration"), Column(f"{told.unit}s", "number"), *map(Column, told.goal.named), Column(""))
+    marked = [i for i, o in enumerate(told.outcomes) if config_key(o.config) == used]
+    return Table(columns, rows, marked=marked, title=f"Confirmed on fresh {told.unit}s",
+                 note="Mean and its 95 % interval. Marked: what is used.")  # fmt: skip
+
+
+def _called(told: Told, outcome: Outcome) -> str:
+    own = config_key(outcome.config) == config_key(told.baseline)
+    return "the default" if own else tell_change(outcome.config, told.baseline)
+
+
+def _stands(told: Told, outcome: Outcome, on: set[str]) -> str:
+    broken = outcome.broken(told.goal)
+    if broken:
+        return f"beyond {', '.join(broken)}"
+    if not told.goal.also:
+        return "keeps the limits"
+    return "on the front" if config_key(outcome.config) in on else "beaten"
+
+
+def _with_interval(values: Sequence[float]) -> str:
+    mean, low, high = mean_interval(values)
+    sure = not math.isfinite(low) or low == high
+    return amount(mean) if sure else f"{amount(mean)} ({amount(low)} to {amount(high)})"
