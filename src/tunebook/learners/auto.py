@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import ClassVar
 
@@ -19,7 +21,7 @@ from tunebook.learners.svm import SvmLearner
 from tunebook.learners.table import TableLearner
 from tunebook.learners.view import View
 from tunebook.learners.xgboost import XgboostLearner
-from tunebook.space import Choice, Config, Space, branch
+from tunebook.space import Choice, Config, Float, Int, Space, branch
 
 FAMILIES: tuple[type[TableLearner], ...] = (
     LogisticLearner,
@@ -56,6 +58,14 @@ LARGE_FIRST: tuple[tuple[str, Config], ...] = (
 # how much the families are believed to hold the best: on trees against the rest see Grinsztajn et al. 2022
 # (arXiv:2207.08815) and McElfresh et al. 2023 (arXiv:2305.02997)
 LIKELY = {"xgboost": 3.0, "histgb": 3.0, "forest": 2.0, "svm": 2.0}
+# where most tuned values of boosting lie, cf. Probst, Boulesteix and Bischl 2019 (arXiv:1802.09596, table 3): the few
+# configurations that a short time allows are drawn from there, two of three, and a model soon outweighs it
+RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    "xgboost": {"rounds": (80, 500), "learning_rate": (0.03, 0.2), "max_depth": (4, 9), "min_child_weight": (0.5, 10.0),
+                "subsample": (0.6, 1.0), "colsample_bytree": (0.5, 1.0), "reg_lambda": (0.1, 10.0)},
+    "histgb": {"rounds": (80, 500), "learning_rate": (0.03, 0.2), "max_leaf_nodes": (10, 63),
+               "min_samples_leaf": (5, 50), "l2_regularization": (1e-6, 10.0), "max_features": (0.5, 1.0)},
+}  # fmt: skip
 SMOOTH = ("svm", "network", "knn")  # for few rows: elsewhere they cost more than they find, and are no presets
 # rows beyond which a family takes too long for what it gives: kernels look at every pair of rows
 MOST_ROWS = {"svm": 5_000, "knn": 100_000}
@@ -97,7 +107,7 @@ class AutoLearner(TableLearner):
         families = self.families(dataset)
         few = len(dataset) <= SMALL
         likely = [LIKELY.get(f.name, 1.0) if few or f.name not in SMOOTH else 0.5 for f in families]
-        return Space(family=Choice({f.name: f.whole(dataset) for f in families}, likely=likely))
+        return Space(family=Choice({f.name: _believed(f.name, f.whole(dataset)) for f in families}, likely=likely))
 
     def presets(self, dataset: Dataset) -> list[Config]:
         """Configurations to try before any search, the most promising first; what they lack has its default.
@@ -115,6 +125,13 @@ class AutoLearner(TableLearner):
         name, told = branch(config, "family")
         learner = next(family for family in FAMILIES if family.name == name)()
         return learner.fit(told, view, seed)
+
+
+def _believed(family: str, space: Space) -> Space:
+    """A family's space, with where good values are believed to be."""
+    told = {n: p if not isinstance(p, Float | Int) else replace(p, likely=RANGES.get(family, {}).get(n))
+            for n, p in space.parameters.items()}  # fmt: skip
+    return Space({**told, **space.constants}, conditions=space.conditions)
 
 
 def folds_for(rows: int) -> Folds:
