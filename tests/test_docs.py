@@ -121,7 +121,7 @@ def test_the_job_files_of_the_page_on_them_can_be_run(tmp_path: Path, monkeypatc
     (tmp_path / "train.py").write_text("def train(run):\n    return 1.0\n", "utf-8")
     page = (ROOT / "docs" / "jobs.md").read_text("utf-8")
     jobs = [body for language, _, body in FENCE.findall(page) if language == "toml"]
-    assert len(jobs) == 2
+    assert len(jobs) == 3
     for text in jobs:
         (tmp_path / "job.toml").write_text(text, "utf-8")
         run_command("tunebook run --config job.toml --dry-run", tmp_path)

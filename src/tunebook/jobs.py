@@ -449,7 +449,7 @@ def _planned(study: Study, base: Base) -> dict[str, Any]:
 
 def _in_words(told: Any) -> str:
     """A value of a plan; a goal is a mapping there."""
-    return ", ".join(f"{k} {v}" for k, v in told.items() if v) if isinstance(told, Mapping) else str(told)
+    return str(Goal.from_dict(told)) if isinstance(told, Mapping) else str(told)
 
 
 def play_plan(study: Study, plan: Mapping[str, Any]) -> list[Chapter]:

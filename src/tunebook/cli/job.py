@@ -105,7 +105,10 @@ def checked(told: Mapping[str, Any], places: Mapping[str, str]) -> Job:
     try:
         job = Job(**told)
     except ValidationError as bad:
-        raise SettingError([_problem(e, places) for e in bad.errors(include_url=False)]) from None
+        first: dict[object, Mapping[str, Any]] = {}
+        for error in bad.errors(include_url=False):  # a key of several types has an error for each
+            first.setdefault(error["loc"][0], error)
+        raise SettingError([_problem(e, places) for e in first.values()]) from None
     if job.objective is None and job.model is None:
         raise SettingError(
             "there is nothing to tune",

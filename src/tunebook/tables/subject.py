@@ -79,10 +79,13 @@ def goal_for(learner: AutoLearner, dataset: Dataset, goal: Goal | None) -> Goal:
     """What is optimised: the mean over all folds, not the best that it was on the way. Raises SettingError."""
     goal = goal or learner.goal(dataset)
     fitting = learner.metrics(dataset)
-    for metric in goal.metrics:
-        if metric not in (*fitting, "seconds", "memory"):
-            raise SettingError(f"this is no metric of a {dataset.task}", where="metric", got=metric,
-                               expected=nearest(metric, fitting), code="CONFIG-049")  # fmt: skip
+    if not goal.plain:  # what is left behind is an ensemble, which nothing was measured of but its score
+        raise SettingError("a table's families are searched for one goal", where="goal", got=str(goal),
+                           expected="one metric, and no limits", code="CONFIG-048",
+                           fix="one family: tunebook run --model histgb --also ... --limit ...")  # fmt: skip
+    if goal.metric not in fitting:
+        raise SettingError(f"this is no metric of a {dataset.task}", where="metric", got=goal.metric,
+                           expected=nearest(goal.metric, fitting), code="CONFIG-049")  # fmt: skip
     if goal.metric in ("f1",) and len(dataset.classes) != 2:
         raise SettingError("f1 is for two classes", where="metric", got=f"{len(dataset.classes)} classes",
                            fix="f1_macro", code="CONFIG-049")  # fmt: skip
