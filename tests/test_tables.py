@@ -116,6 +116,8 @@ def test_a_threshold_and_outer_folds_for_two_imbalanced_classes(tmp_path: Path) 
         assert words in card, words
     with pytest.raises(SettingError, match="outer folds"):
         tune_table(f"npz:{path}", goal, nested=1, folder=tmp_path / "t", quiet=True)
+    with pytest.raises(SettingError, match="searched for one goal"):
+        tune_table(f"npz:{path}", Goal("accuracy", "maximize", also=[Goal("seconds")]), folder=tmp_path / "t")
 
 
 def test_the_best_of_a_study_is_a_whole_cross_validation(tuned: Path) -> None:

@@ -14,6 +14,8 @@ from tunebook.report.base import Axis, Block, Column, Fold, Heading, Marker, Poi
 from tunebook.space import Config
 from tunebook.trial import Goal, Trial, config_key
 
+WIDE = 30
+
 
 @dataclass(frozen=True)
 class Told:
@@ -54,16 +56,36 @@ def goals(told: Told) -> Iterable[Block]:
 
 def _scatter(told: Told, best: Sequence[Trial]) -> Scatter:
     first, second = told.goal.goals[:2]
-    beaten = [t for t in told.trials if t not in best and all(map(math.isfinite, t.losses(told.goal)))]
+    others = [t for t in told.trials if t not in best and all(map(math.isfinite, t.losses(told.goal)))]
+    beaten = _near(told, best, others)
+    left = len(others) - len(beaten)
     points = [_points(told.goal, "beaten, or beyond a limit" if told.goal.limits else "beaten", beaten, "ring"),
               _points(told.goal, "on the front", best, "circle")]  # fmt: skip
     if told.outcomes:
         means = [o.means for o in told.outcomes]
-        x, y = [m[first.metric] for m in means], [m[second.metric] for m in means]
+        values = [m[first.metric] for m in means], [m[second.metric] for m in means]
         labels = [_called(told, o) for o in told.outcomes]
-        points.append(Points(f"confirmed, mean over {told.unit}s", x, y, labels, marker="star", tone="good"))
-    return Scatter(f"{first.metric} and {second.metric}", Axis(first.metric), Axis(second.metric),
-                   [p for p in points if p.x])  # fmt: skip
+        points.append(Points(f"confirmed, mean over {told.unit}s", *values, labels, marker="star", tone="good"))
+    shown = [p for p in points if p.x]
+    x = _axis(first.metric, [float(v) for p in shown for v in p.x if v is not None])
+    y = _axis(second.metric, [v for p in shown for v in p.y])
+    return Scatter(f"{first.metric} and {second.metric}", x, y, shown,
+                   note=f"{many(left, 'trial')} far from the front left out." if left else "")  # fmt: skip
+
+
+def _near(told: Told, best: Sequence[Trial], others: Sequence[Trial]) -> list[Trial]:
+    """Those of the other trials beside which the front can still be seen: within twice its extent, and that of what was
+    confirmed, of its worst."""
+    rows = [t.losses(told.goal) for t in best]
+    rows += [tuple(g.loss(o.means[g.metric]) for g in told.goal.goals) for o in told.outcomes]
+    worst, least = [[f(column) for column in zip(*rows, strict=True)] for f in (max, min)]
+    ends = [w + 2 * (w - x) if w > x else math.inf for w, x in zip(worst, least, strict=True)]
+    return [t for t in others if all(v <= e for v, e in zip(t.losses(told.goal)[:2], ends[:2], strict=True))]
+
+
+def _axis(name: str, values: Sequence[float]) -> Axis:
+    """An axis; logarithmic where values are of different orders."""
+    return Axis(name, "log" if min(values) > 0 and max(values) > WIDE * min(values) else "linear")
 
 
 def _points(goal: Goal, label: str, trials: Sequence[Trial], marker: Marker) -> Points:
