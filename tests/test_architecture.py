@@ -19,7 +19,7 @@ LADDER = (  # lowest row first
     ("diagnose", "ensembles"),
     ("executors", "training", "playbook"),
     ("study", "report", "learners", "record"),
-    ("look", "progress", "settings", "story", "origin", "warm"),
+    ("look", "progress", "settings", "story", "origin", "subject", "warm"),
     ("jobs",),
     ("tables",),
     ("interop",),

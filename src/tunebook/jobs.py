@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from tunebook.errors import FailingStudy, Problem, SettingError, StudyMismatch, many, nearest, public
+from tunebook.errors import FailingStudy, Problem, SettingError, StudyMismatch, many, public
 from tunebook.executors.base import Executor
 from tunebook.executors.local import LocalExecutor
 from tunebook.executors.serial import SerialExecutor
@@ -53,11 +53,12 @@ from tunebook.space import Config, Space
 from tunebook.stores.base import Store
 from tunebook.story import base_of, chapters, extended, look_of, model_of, plan_of, played, story_of
 from tunebook.study import FIRST, Interrupted, Search, Study
+from tunebook.subject import learner_of, model_subject
 from tunebook.trial import Goal, Status, Trials
 from tunebook.warm import WARM, lessons
 
 if TYPE_CHECKING:
-    from tunebook.data import Dataset, LockedTest
+    from tunebook.data import LockedTest
     from tunebook.learners import Learner
 
 
@@ -132,7 +133,7 @@ def tune_model(
     from tunebook.data import DataRef, LockedTest, Split, open_dataset  # noqa: PLC0415  (keeps `import tunebook` light)
     from tunebook.metrics import METRICS, chance_level  # noqa: PLC0415
 
-    settings, learner = settings_of(options), _learner(model)
+    settings, learner = settings_of(options), learner_of(model)
     goal, space = model_subject(learner, data, goal, space, settings.trials)
     reference = DataRef.parse(data).pinned()
     dataset = open_dataset(reference)
@@ -184,53 +185,6 @@ def look_at_test(
     inputs, targets = lock.look(reason, again=lock.looks > 0)
     look = measured((open_model or load)(trained), inputs, targets, metric)
     study.note(TEST, {**asdict(look), "trial": int(trained.parent.name)})
-
-
-def _learner(model: str | Learner) -> Learner:
-    from tunebook.learners import learner_named  # noqa: PLC0415
-
-    return learner_named(model) if isinstance(model, str) else model
-
-
-def model_subject(
-    model: str | Learner, data: str, goal: Goal | None, space: Space | Mapping[str, Any] | None, trials: int
-) -> tuple[Goal, Space]:
-    """What ``tune_model`` optimises and where, with what was not told filled in. Raises SettingError, DataError."""
-    from tunebook.data import open_dataset  # noqa: PLC0415
-
-    learner = _learner(model)
-    dataset = open_dataset(data)
-    goal = goal or learner.goal(dataset)
-    _check_metrics(learner, dataset, goal)
-    if not isinstance(space, Space):
-        space = learner.space_for(dataset, trials).updated_from_dict(space or {})
-    learner.check_space(space, dataset, goal)
-    return goal, space
-
-
-def _check_metrics(learner: Learner, dataset: Dataset, goal: Goal) -> None:
-    """Raise SettingError for metrics that trials would not report, DataError for those that the data has no value of.
-
-    The first goal is about what a model is worth; further ones and limits also about what it costs.
-    """
-    from tunebook.metrics import METRICS, chance_level  # noqa: PLC0415
-
-    worth, costs = learner.metrics(dataset), learner.costs()
-    kind = f"a {dataset.task}" if learner.supervised else "a clustering"
-    found = []
-    for name in goal.named:
-        known = worth if name == goal.metric else [*worth, *costs]
-        if name not in known:
-            where = "metric" if name == goal.metric else "also" if name in goal.metrics else "limits"
-            expected = nearest(name, known)
-            expected += "" if expected.startswith("one of") else f" one of: {', '.join(known)}"
-            fix = "make the cost a further goal, or a limit" if name in costs else ""
-            found.append(Problem(f"this is no metric of {kind}", where, name, expected, fix, "CONFIG-049"))
-    if found:
-        raise SettingError(found)
-    for name in goal.named:
-        if name in METRICS and learner.supervised:
-            chance_level(dataset.targets, dataset.task, name)
 
 
 def base_for(space: Space, goal: Goal, settings: Settings, chance: float | None = None, final: bool = True) -> Base:

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tunebook.errors import TunebookError
-from tunebook.jobs import model_subject
 from tunebook.learners import ModuleLearner
 from tunebook.space import Choice, Float, Space
+from tunebook.subject import model_subject
 
 ADAMX = {"type": "choice", "options": ["sgd", "adamx"]}
 

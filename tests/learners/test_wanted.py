@@ -8,10 +8,10 @@ import pytest
 from tunebook.data import Folds, Split
 from tunebook.errors import DataError, SettingError
 from tunebook.goal import Goal, Limit
-from tunebook.jobs import model_subject
 from tunebook.learners import learner_named
 from tunebook.objective import Objective, Run, play
 from tunebook.space import Config
+from tunebook.subject import model_subject
 from tunebook.trial import Ended, Measured
 
 LIMITS = [Limit("latency", most=1e6), Limit("f1_macro", least=0.1)]

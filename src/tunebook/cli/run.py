@@ -20,11 +20,12 @@ from tunebook.cli.job import Job, folder_of, read_resolved, same_task, unknown_v
 from tunebook.cli.objectives import objective_named, study_name
 from tunebook.cli.words import as_json, clean_lines, say, tell
 from tunebook.errors import SettingError, StudyNotFound
-from tunebook.jobs import Result, model_subject, tune, tune_model
+from tunebook.jobs import Result, tune, tune_model
 from tunebook.outcomes import closest
 from tunebook.record import BOOK, JOB, RESOLVED, Record, read_record
 from tunebook.space import Space
 from tunebook.story import story_of
+from tunebook.subject import model_subject
 from tunebook.trial import Goal
 
 NO_SUCCESS = 3
