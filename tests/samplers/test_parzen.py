@@ -32,7 +32,7 @@ def some(space: Space, n: int, seed: int) -> Array:
 
 def mixture(space: Space, n: int = 7, seed: int = 0) -> Parzen:
     w = np.random.default_rng(seed + 1).uniform(0.5, 1.5, n)
-    return Parzen.around(Layout(space), some(space, n, seed), w, sharper=2.0)
+    return Parzen.around(Layout(space), some(space, n, seed), w, sharper=(2.0,))
 
 
 def component(p: Parameter, x: float, centre: float, s: float, n: int) -> float:
@@ -49,39 +49,43 @@ def component(p: Parameter, x: float, centre: float, s: float, n: int) -> float:
 
 
 def by_definition(m: Parzen, space: Space, x: Array) -> float:
-    total = m.w[-1]
+    total = m.prior[0]
     for i, row in enumerate(m.X):
         active = [j for j in range(space.dim) if not math.isnan(x[j])]
-        terms = (component(space.axes[j].parameter, x[j], row[j], m.s[j], len(m.X)) for j in active)
+        terms = (component(space.axes[j].parameter, x[j], row[j], m.s[0, j], len(m.X)) for j in active)
         total += m.w[i] * math.prod(terms)
     return math.log(total)
 
 
-def log_density(m: Parzen, x: Array) -> Array:
-    """Of the upper axes, and of the rest given these."""
+def log_densities(m: Parzen, x: Array) -> Array:
+    """Of the upper axes, and of the rest given these; (g, m)."""
     digits, out = m.layout.digits(x), []
     for row, told in zip(x, digits, strict=True):
         logs = m.upper_logs(told[None])
-        rest = m.given(logs[0]).log_density(Points(row[None], told[None]))[0]
-        out.append(float(m.upper_density(logs)[0]) + float(rest))
-    return np.array(out)
+        rest = m.given(logs[0]).log_density(Points(row[None], told[None]))[:, 0]
+        out.append(m.upper_density(logs)[:, 0] + rest)
+    return np.array(out).T
+
+
+def log_density(m: Parzen, x: Array) -> Array:
+    return np.asarray(log_densities(m, x)[0])
 
 
 def drawn(m: Parzen, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Draws of the upper axes, then of the rest given these; and their log density."""
     if not m.layout.upper:
         points = m.sample(n, rng)
-        return points.X, m.log_density(points)
-    kinds, many = np.unique(m.sample(n, rng).digits, axis=0, return_counts=True)
-    kinds[:, m.layout.lower] = 0
-    kinds, which = np.unique(kinds, axis=0, return_inverse=True)
+        return points.X, m.log_density(points)[0]
+    kinds, many = np.unique(
+        np.concatenate([m.sample_upper(1, rng) for _ in range(n // 200)]), axis=0, return_counts=True
+    )
     X, density = [], []
-    for i, digits in enumerate(kinds):
+    for digits, times in zip(kinds, many.tolist(), strict=True):
         logs = m.upper_logs(digits[None])
         given = m.given(logs[0])
-        points = given.sample(int(many[which.ravel() == i].sum()), rng, digits)
+        points = given.sample(200 * times, rng, digits)
         X.append(points.X)
-        density.append(m.upper_density(logs)[0] + given.log_density(points))
+        density.append(m.upper_density(logs)[0] + given.log_density(points)[0])
     return np.concatenate(X), np.concatenate(density)
 
 
@@ -95,7 +99,7 @@ def test_density_is_that_of_the_definition(space: Space) -> None:
 def test_density_of_very_narrow_kernels() -> None:
     """Where the product of kernels overflows single precision."""
     space = Space({f"x{i}": Float(0, 1) for i in range(40)})
-    m = Parzen.around(Layout(space), np.full((200, 40), 0.5), np.ones(200), sharper=8.0)
+    m = Parzen.around(Layout(space), np.full((200, 40), 0.5), np.ones(200), sharper=(8.0,))
     x = np.array([np.full(40, 0.5), np.full(40, 0.505), np.full(40, 0.9)])
     assert log_density(m, x) == pytest.approx([by_definition(m, space, row) for row in x], abs=2e-3)
 
@@ -124,11 +128,28 @@ def test_samples_given_the_upper_axes_have_them() -> None:
     assert len(np.unique(x[:, 0])) > 100
 
 
+@pytest.mark.parametrize("space", [MIXED, NESTED], ids=["mixed", "nested"])
+@pytest.mark.parametrize("counts", [(5, 9), (3, 0)])
+def test_two_mixtures_are_those_that_they_are_alone(space: Space, counts: tuple[int, int]) -> None:
+    many, sharper, layout = sum(counts), (1.0, 4.0), Layout(space)
+    X, w = some(space, many, seed=2), np.random.default_rng(3).uniform(0.5, 1.5, many)
+    parts = slice(0, counts[0]), slice(counts[0], many)
+    alone = [Parzen.around(layout, X[p], w[p], sharper=(s,)) for p, s in zip(parts, sharper, strict=True)]
+    both, x = Parzen.around(layout, X, w, counts, sharper), some(space, 20, seed=9)
+    assert log_densities(both, x) == pytest.approx(np.array([log_density(m, x) for m in alone]), abs=1e-4)
+    upper = layout.digits(x)[0] if layout.upper else None
+    draws = [m.sample(50, np.random.default_rng(1), upper).X for m in (alone[0], both)]
+    assert np.array_equal(*draws, equal_nan=True)
+    more = both.plus(x[1])
+    assert log_densities(more, x)[0] == pytest.approx(log_densities(both, x)[0], abs=1e-4)
+    assert log_densities(more, x)[1] == pytest.approx(log_density(alone[1].plus(x[1]), x), abs=1e-4)
+
+
 def test_plus_is_around_with_one_more() -> None:
     m, x = mixture(MIXED), some(MIXED, 1, seed=8)
     more = m.plus(x[0])
-    assert len(more.X) == len(m.X) + 1 == len(more.w) - 1
-    assert more.w.sum() == pytest.approx(1.0) and more.w[-2] == more.w[-1]
+    assert len(more.X) == len(m.X) + 1 == len(more.w)
+    assert more.w.sum() + more.prior[0] == pytest.approx(1.0) and more.w[-1] == more.prior[0]
     assert log_density(more, x)[0] > log_density(m, x)[0]
 
 
@@ -142,7 +163,7 @@ def test_an_observation_beyond_the_range_counts_less_the_farther_it_is() -> None
 def test_no_observations_is_the_uniform_density() -> None:
     m = Parzen.around(Layout(MIXED), np.empty((0, MIXED.dim)), np.ones(0))
     points = m.sample(500, np.random.default_rng(0))
-    assert m.log_density(points) == pytest.approx(np.zeros(500))
+    assert m.log_density(points)[0] == pytest.approx(np.zeros(500))
     assert abs(np.nanmean(points.X[:, 0]) - 0.5) < 0.05
 
 

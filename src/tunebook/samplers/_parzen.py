@@ -20,13 +20,18 @@ normal density, x^2 where some components lack the axis, one indicator a value f
 at all candidates are one product: features (m, f) @ coefficients (f, n). It is computed in single precision: the
 logarithms are then exact to about 0.001, and candidates as close as that are equally good.
 
-    X (n, d) codes, NaN where inactive    w (n + 1,) weights, the prior's last    s (d,) bandwidths, in units of [0, 1]
-    digits (n, t) numbers of the values on the tabled axes, -1 where inactive
+Several mixtures, each of consecutive observations, are held and asked as one, as most of the time on few observations
+is spent on calls.
+
+    X (n, d) codes, NaN where inactive    w (n,) weights, prior (g,) those of the priors    s (g, d) bandwidths
+    member (g, n) 1 where the observation is the mixture's, else 0
+    digits (n, t) numbers of the values on the tabled axes, the axis's number of values where inactive
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -46,8 +51,30 @@ UNIFORM_SD = 12**-0.5
 LOWEST = -300.0
 FAR = 5.0
 HIGHEST, BLOCK = 80.0, 2048
+KEPT = 64
 ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
+
+
+class Part(NamedTuple):
+    """What exists at one combination of values of the upper axes.
+
+    ``there`` (d,) axes; ``smooth`` (c,) columns, ``some`` those of them, by place, that are conditional, ``always``
+    (c,) 1.0 for the others; ``tabled`` (k,) lower tables, ``columns`` theirs, ``at`` (k,) where the indicators of each
+    begin, ``owner`` and ``value`` (e,) of each indicator, ``highest`` what their logarithms do not exceed.
+    """
+
+    there: Mask
+    smooth: Index
+    some: Index
+    always: Array
+    tabled: Index
+    columns: Index
+    at: Index
+    owner: Index
+    value: Index
+    lattices: list[int]
+    highest: float
 
 
 class Layout:
@@ -63,16 +90,17 @@ class Layout:
         self.upper = sorted({parent for a in axes for parent, _ in a.when})
         self.columns = [j for j, a in enumerate(axes) if j in self.upper or _few(a)]
         self.tables = [_Values(axes[j]) for j in self.columns]
-        self.above = [k for k, j in enumerate(self.columns) if j in self.upper]
-        self.lower = [k for k, j in enumerate(self.columns) if j not in self.upper]
+        self.above = np.array([k for k, j in enumerate(self.columns) if j in self.upper], dtype=np.int64)
+        self.lower = np.array([k for k, j in enumerate(self.columns) if j not in self.upper], dtype=np.int64)
         self.smooth = np.array([j for j in range(space.dim) if j not in self.columns], dtype=np.int64)
         self.always: Mask = np.array([not a.when for a in axes], dtype=bool)
         self.lattices = [j for j in self.smooth.tolist() if axes[j].parameter.size]
-        self._sizes = np.array([t.size for t in self.tables], dtype=np.float64)
-        self._last = self._sizes.astype(np.int64) - 1
+        self.sizes = np.array([t.size for t in self.tables], dtype=np.int64)
+        self.pairs = Pairs(self.tables)
         self._curved = [k for k, t in enumerate(self.tables) if not t.even]
         self._when = self._conditions()
-        self._pairs = _Pairs(self.tables)
+        self._codes = _joined([np.append(t.codes, np.nan) for t in self.tables])
+        self._parts: OrderedDict[bytes, Part] = OrderedDict()
 
     def _conditions(self) -> list[tuple[list[int], list[int], list[tuple[int, Mask]]]]:
         """Columns that share their conditions, which tables are among them, and the conditions: (table of the parent,
@@ -84,27 +112,29 @@ class Layout:
         out = []
         for columns in groups.values():
             rules = [(self.columns.index(p), np.append(ok, False)) for p, ok in self.space.axes[columns[0]].when]
-            out.append((columns, [k for k in self.above if self.columns[k] in columns], rules))
+            out.append((columns, [k for k in self.above.tolist() if self.columns[k] in columns], rules))
         return out
 
     def digits(self, X: Array) -> Index:
-        """Numbers of the values (m, t) on the tabled axes, -1 where inactive, of codes (m, d) in [0, 1]."""
+        """Numbers of the values (m, t) on the tabled axes, of codes (m, d) in [0, 1]."""
         part = X[:, self.columns]
         gone = np.isnan(part)
         lacks = bool(gone.any())
         if lacks:
             part[gone] = 0.0
         # a code belongs to the value whose slice it is in
-        out = (part * self._sizes).astype(np.int64)
-        np.minimum(out, self._last, out=out)
+        out = (part * self.sizes).astype(np.int64)
+        np.minimum(out, self.sizes - 1, out=out)
         for k in self._curved:
             out[:, k] = self.tables[k].index(part[:, k])
-        if lacks:
-            out[gone] = -1
-        return out
+        return np.where(gone, self.sizes, out) if lacks else out
+
+    def codes(self, digits: Index) -> Array:
+        """Codes (m, t) of numbers of values (m, t) on the tabled axes; NaN where inactive."""
+        return np.asarray(self._codes[digits + self.pairs.row])
 
     def active(self, digits: Index) -> Mask:
-        """Which axes (m, d) exist, given digits (m, t); the upper ones that do not are set to -1."""
+        """Which axes (m, d) exist, given digits (m, t); the upper ones that do not are set to inactive."""
         out = np.ones((len(digits), self.space.dim), dtype=bool)
         for columns, tables, rules in self._when:
             on = rules[0][1][digits[:, rules[0][0]]]
@@ -112,27 +142,40 @@ class Layout:
                 on = on & allowed[digits[:, parent]]
             out[:, columns] = on[:, None]
             for k in tables:
-                digits[~on, k] = -1
+                digits[~on, k] = self.sizes[k]
         return out
 
-    def kernels(self, s: Array, n: int) -> list[Array]:
-        """For each tabled axis (size + 1, size + 1): the logarithm of what a component on value i of ``n`` gives to
-        value j, relative to its share of [0, 1]; 0 where either is inactive, which is the last."""
-        return self._pairs.log_kernels(s[self.columns], n)
+    def part(self, upper: Index | None) -> Part:
+        """What exists given the digits (t,) of the upper axes, None where there are none; kept for the next time."""
+        told = np.zeros(len(self.tables), dtype=np.int64) if upper is None else upper
+        key = told[self.above].tobytes()
+        if key not in self._parts:
+            if len(self._parts) >= KEPT:
+                self._parts.popitem(last=False)
+            self._parts[key] = self._part(self.active(told[None].copy())[0])
+        return self._parts[key]
+
+    def _part(self, there: Mask) -> Part:
+        smooth = self.smooth[there[self.smooth]]
+        columns = np.array(self.columns, dtype=np.int64)
+        tabled = self.lower[there[columns[self.lower]]]
+        sizes = self.sizes[tabled]
+        value = np.concatenate([np.arange(0), *map(np.arange, sizes.tolist())])
+        highest = -sum(math.log(self.tables[k].width.min()) for k in tabled.tolist())
+        return Part(there, smooth, np.flatnonzero(~self.always[smooth]), self.always[smooth].astype(np.float64),
+                    tabled, columns[tabled], np.cumsum(sizes) - sizes, np.repeat(tabled, sizes), value,
+                    [j for j in self.lattices if there[j]], highest)  # fmt: skip
 
 
-def bandwidths(X: Array, gone: Mask | None) -> tuple[Array, Array]:
-    """Scott's rule for each axis, with one observation of the uniform density mixed in, and the number of those that
-    have it: (d,) each. ``gone`` (n, d) is where there is none, None if nowhere."""
-    ones = np.ones(len(X))
-    n = np.full(X.shape[1], float(len(X)))
-    if gone is not None:
-        X = np.where(gone, 0.0, X)
-        n -= ones @ gone
-    total = ones @ X
-    dims = max(1.0, float(n.sum()) / max(1, len(X)))
-    scatter = np.maximum(np.einsum("ij,ij->j", X, X) - total * total / np.maximum(n, 1.0), 0.0)
-    sd = np.sqrt((scatter + UNIFORM_SD**2) / (n + 1))
+def bandwidths(X: Array, gone: Mask | None, member: Array) -> tuple[Array, Array]:
+    """Scott's rule for each axis of each mixture, with one observation of the uniform density mixed in, and the number
+    of observations that have it: (g, d) each. ``gone`` (n, d) is where X is 0 as there is none, None if nowhere."""
+    many = member.sum(axis=1, keepdims=True)
+    n = np.repeat(many, X.shape[1], axis=1) if gone is None else many - member @ gone
+    total = member @ X
+    dims = np.maximum(n.sum(axis=1, keepdims=True) / np.maximum(many, 1.0), 1.0)
+    scatter = np.maximum(member @ (X * X) - total * total / np.maximum(n, 1.0), 0.0)
+    sd = np.sqrt((scatter + UNIFORM_SD**2) / (n + 1.0))
     return np.asarray(1.06 * sd * np.power(n + 1.0, -1.0 / (dims + 4.0))), n
 
 
@@ -154,39 +197,52 @@ class _Values:
         self.even = bool(np.allclose(self.width, 1.0 / self.size, rtol=1e-9, atol=0.0))
 
 
-class _Pairs:
-    """All pairs of values (i, j) of each tabled axis, i the component's, in one row (e,): dealt with at once."""
+class Pairs:
+    """All pairs of values (i, j) of each tabled axis, i the component's, in one row (e,): dealt with at once.
+
+    Of an axis of ``size`` values there are (size + 1)^2, with "inactive" as the last. ``row`` (t,) is the number of an
+    axis's first row of pairs, ``start`` where each row begins.
+    """
 
     def __init__(self, tables: Sequence[_Values]) -> None:
-        self.sizes = [t.size for t in tables]
-        self.ends = np.cumsum([size * size for size in self.sizes])
-        self.runs = np.array([size for size in self.sizes for _ in range(size)], dtype=np.int64)
-        self.starts = self.runs.cumsum() - self.runs  # where the pairs of each i begin
-        owner = np.repeat(np.arange(len(tables)), [size * size for size in self.sizes])
-        apart = [t.ends - t.codes[:, None] for t in tables]
-        low, high = (_joined([a[:, cut] for a in apart]) for cut in (slice(None, -1), slice(1, None)))
-        self.log_width = _joined([np.tile(np.log(t.width), t.size) for t in tables])
-        self.same = _joined([np.eye(size) for size in self.sizes])
-        self.line = np.flatnonzero(_joined([np.full(t.size**2, not t.unordered) for t in tables]))
+        many = [t.size + 1 for t in tables]
+        self.row = np.cumsum([0, *many], dtype=np.int64)[:-1]
+        self.runs = np.array([size for size in many for _ in range(size)], dtype=np.int64)
+        self.start = self.runs.cumsum() - self.runs
+        owner = np.repeat(np.arange(len(tables)), [size * size for size in many])
+        apart = [np.pad(t.ends - t.codes[:, None], ((0, 1), (0, 0))) for t in tables]
+        low, high = (_joined([np.roll(a, shift, axis=1) for a in apart]) for shift in (0, -1))
+        self.log_width = _joined([np.tile(np.append(np.log(t.width), 0.0), t.size + 1) for t in tables])
+        self.same = _joined([np.eye(size) for size in many])
+        inside = [np.pad(np.ones((t.size, t.size)), ((0, 1), (0, 1))) for t in tables]
+        told = _joined(inside) > 0
+        ordered = _joined([np.full(size * size, not t.unordered) for size, t in zip(many, tables, strict=True)]) > 0
+        self.line = np.flatnonzero(told & ordered)
         self.low, self.high, self.owner = low[self.line], high[self.line], owner[self.line]
+        self.beyond = self.start + self.runs - 1
+        self.blank = np.flatnonzero(~told)
+        self.alone = np.setdiff1d(self.blank, self.beyond)
 
-    def log_kernels(self, s: Array, n: int) -> list[Array]:
-        """``Layout.kernels``, of the bandwidths of the tabled axes."""
-        if not self.sizes:
-            return []
-        logs = np.log(1.0 / (n + 1) + self.same)
+    def log_kernels(self, s: Array, n: Array) -> tuple[Array, Array]:
+        """The logarithm (g, e) of what a component on value i of ``n`` (g,) gives to value j, relative to its share of
+        [0, 1], 0 where either is inactive; ``s`` (g, t) are the bandwidths. And the cumulated masses (e,) of the first
+        mixture, each row's on top of those before it; an inactive component's are the values' shares."""
+        if not len(self.same):
+            return np.empty((len(s), 0)), np.empty(0)
+        logs = np.log(1.0 / (n[:, None] + 1.0) + self.same)
         if len(self.line):
-            width = s[self.owner]
-            logs[self.line] = _log_mass(self.low / width, self.high / width)
-        logs -= np.log(np.add.reduceat(np.exp(logs), self.starts)).repeat(self.runs)
+            width = s[:, self.owner]
+            logs[:, self.line] = _log_mass(self.low / width, self.high / width)
+        logs[:, self.alone] = self.log_width[self.alone]
+        logs[:, self.beyond] = -np.inf
+        mass = np.exp(logs)
+        total = np.add.reduceat(mass, self.start, axis=1).repeat(self.runs, axis=1)
+        ladder = (mass[0] / total[0]).cumsum()
+        logs -= np.log(total)
         np.maximum(logs, LOWEST, out=logs)
         logs -= self.log_width
-        out = []
-        for size, end in zip(self.sizes, self.ends.tolist(), strict=True):
-            table = np.zeros((size + 1, size + 1))
-            table[:size, :size] = logs[end - size * size : end].reshape(size, size)
-            out.append(table)
-        return out
+        logs[:, self.blank] = 0.0
+        return logs, ladder
 
 
 def _joined(parts: Sequence[Array]) -> Array:
@@ -216,7 +272,7 @@ def _tail(z: Single) -> Single:
 
 
 class Points(NamedTuple):
-    """Codes (m, d) of configurations, NaN where inactive, and their digits (m, t)."""
+    """Codes (m, d) of configurations that agree on the upper axes, NaN where inactive, and their digits (m, t)."""
 
     X: Array
     digits: Index
@@ -224,178 +280,226 @@ class Points(NamedTuple):
 
 @dataclass(frozen=True)
 class Parzen:
-    """The mixture around X (n, d), all in [0, 1]."""
+    """Mixtures around consecutive parts of X (n, d), all in [0, 1]; what is drawn is drawn from the first.
+
+    ``logs`` (g, e) are the kernels of the tabled axes, ``ladder`` (e,) their cumulated masses.
+    """
 
     layout: Layout
     X: Array
     digits: Index
     w: Array
+    prior: Array
+    member: Array
     s: Array
-    kernels: Sequence[Array]
+    logs: Array
+    ladder: Array
 
     @classmethod
-    def around(cls, layout: Layout, X: Array, w: Array, sharper: float = 1.0) -> Parzen:
-        """The mixture around observations X (n, d) with weights w (n,); the prior weighs 1, and the bandwidths are
-        divided by ``sharper``, but not below 1 / min(100, n + 1) (the "magic clip" of TPE).
+    def around(
+        cls, layout: Layout, X: Array, w: Array, counts: Sequence[int] = (), sharper: Sequence[float] = (1.0,)
+    ) -> Parzen:
+        """The mixtures around ``counts`` (all) of the observations X (n, d) each, with weights w (n,); a prior weighs
+        1, and the bandwidths are divided by ``sharper``, but not below 1 / min(100, n + 1) (the "magic clip" of TPE).
 
         An observation beyond [0, 1], of an earlier and wider space, is moved to the edge, and its weight is what its
         kernel gives to the edge.
         """
         gone = np.isnan(X)
         lacks = bool(gone.any())
-        known = np.where(gone, 0.5, X) if lacks else X
-        inside = bool(known.min(initial=0.0) >= 0.0 and known.max(initial=1.0) <= 1.0)
-        near = X if inside else np.minimum(np.maximum(X, 0.0), 1.0)
-        s, seen = bandwidths(near, gone if lacks else None)
-        s = np.minimum(np.maximum(s / sharper, 1.0 / np.minimum(100.0, seen + 1.0)), 1.0)
-        if not inside:
-            away = np.where(np.isnan(X), 0.0, (X - near) / s)
+        known = np.where(gone, 0.0, X) if lacks else X
+        member = np.repeat(np.eye(len(sharper)), counts or [len(X)], axis=1)
+        away = None
+        if not (known.min(initial=0.0) >= 0.0 and known.max(initial=1.0) <= 1.0):
+            near = np.minimum(np.maximum(known, 0.0), 1.0)
+            known, away, X = near, known - near, np.where(gone, np.nan, near)
+        s, n = bandwidths(known, gone if lacks else None, member)
+        s = np.minimum(np.maximum(s / np.array(sharper)[:, None], 1.0 / np.minimum(100.0, n + 1.0)), 1.0)
+        if away is not None:
+            away = away / (member.T @ s)
             w = w * np.exp(-0.5 * np.minimum(np.einsum("ij,ij->i", away, away), 1000.0))
-        weights = np.append(w, 1.0)
-        kernels = layout.kernels(s, len(X))
-        return cls(layout, near, layout.digits(near), weights / weights.sum(), s, kernels)
+        logs, ladder = layout.pairs.log_kernels(s[:, layout.columns], member.sum(axis=1))
+        told = cls(layout, X, layout.digits(X), w, np.ones(len(s)), member, s, logs, ladder)
+        return told._weighing(w)
+
+    def _weighing(self, w: Array) -> Parzen:
+        """With other weights (n,), which are made to sum to one in each mixture."""
+        share = 1.0 / (self.member @ w + self.prior)
+        return replace(self, w=w * (share @ self.member), prior=self.prior * share)
 
     def plus(self, x: Array) -> Parzen:
-        """The mixture with one more component, around x (d,), of the prior's weight and the same kernels."""
-        w = np.append(self.w, self.w[-1])
+        """The last mixture with one more component, around x (d,), of the prior's weight and the same kernels."""
+        member = np.concatenate([self.member, np.eye(len(self.s))[:, -1:]], axis=1)
         digits = np.concatenate([self.digits, self.layout.digits(x[None])])
-        return replace(self, X=np.concatenate([self.X, x[None]]), digits=digits, w=w / w.sum())
+        told = replace(self, X=np.concatenate([self.X, x[None]]), digits=digits, member=member)
+        return told._weighing(np.append(self.w, self.prior[-1]))
+
+    @property
+    def counts(self) -> list[int]:
+        """How many components each mixture has."""
+        return self.member.sum(axis=1).astype(np.int64).tolist()  # type: ignore[no-any-return]
+
+    def _places(self, tables: Index) -> Index:
+        """Where the pairs of each component (k, n) begin among ``logs``, on some of the tabled axes."""
+        pairs = self.layout.pairs
+        out = pairs.start[self.digits.T[tables] + pairs.row[tables, None]]
+        at = 0
+        for g, many in enumerate(self.counts):
+            out[:, at : at + many] += g * self.logs.shape[1]
+            at += many
+        return np.asarray(out)
 
     def upper_logs(self, digits: Index) -> Array:
         """Logarithms (m, n) of the components on the upper axes, at points with the digits (m, t)."""
+        above, logs = self.layout.above, self.logs.ravel()
         out = np.zeros((len(digits), len(self.X)))
-        for k in self.layout.above:
-            out += self.kernels[k].T[digits[:, k]][:, self.digits[:, k]]
+        for k, places in zip(above.tolist(), self._places(above), strict=True):
+            out += logs[places + digits[:, k, None]]
         return out
 
     def upper_density(self, logs: Array) -> Array:
-        """Logarithm (m,) of the density of the upper axes, relative to the uniform one, by ``upper_logs``."""
+        """Logarithms (g, m) of the densities of the upper axes, relative to the uniform one, by ``upper_logs``."""
         top = logs.max(axis=1, initial=0.0)
-        return np.asarray(np.log(np.exp(logs - top[:, None]) @ self.w[:-1] + self.w[-1] * np.exp(-top)) + top)
+        likely = (self.member * self.w) @ np.exp(logs - top[:, None]).T
+        return np.asarray(np.log(likely + self.prior[:, None] * np.exp(-top)) + top)
 
     def given(self, logs: Array) -> Parzen:
-        """The density of the other axes at a point whose ``upper_logs`` are (n,)."""
-        w = self.w * np.append(np.exp(logs), 1.0)
-        return replace(self, w=w / w.sum())
+        """The densities of the other axes at a point whose ``upper_logs`` are (n,)."""
+        return self._weighing(self.w * np.exp(logs))
 
     def log_density(self, points: Points) -> Array:
-        """Logarithm (m,) of the density of the lower axes, relative to the uniform one, at points that agree on the
-        upper ones."""
-        features, coefficients, bound = self._linear(points)
-        w = self.w[:-1].astype(np.float32)
-        if bound > HIGHEST:
-            logs = features @ coefficients
-            top = logs.max(axis=1, initial=0.0)
-            logs -= top[:, None]
-            likely = np.exp(logs, out=logs) @ w
-            return np.asarray(np.log(likely + self.w[-1] * np.exp(-top, dtype=np.float64)) + top)
-        likely = np.full(len(features), self.w[-1])
-        for start in range(0, len(w), BLOCK):
-            logs = features @ coefficients[:, start : start + BLOCK]
-            likely += np.exp(logs, out=logs) @ w[start : start + BLOCK]
-        return np.asarray(np.log(likely))
+        """Logarithms (g, m) of the densities of the lower axes, relative to the uniform one."""
+        part = self.layout.part(points.digits[0])
+        counts, w = self.counts, self.w.astype(np.float32)
+        features, coefficients = self._features(part, points), self._coefficients(part, counts)
+        bounds = np.maximum(math.log(3.0) - LOG_ROOT_2_PI - np.log(self.s[:, part.smooth]), 0.0).sum(axis=1)
+        out, end = np.empty((len(counts), len(features))), 0
+        for g, many in enumerate(counts):
+            start, end = end, end + many
+            if bounds[g] + part.highest > HIGHEST:
+                logs = features @ coefficients[:, start:end]
+                top = logs.max(axis=1, initial=0.0)
+                logs -= top[:, None]
+                likely = np.exp(logs, out=logs) @ w[start:end]
+                out[g] = np.log(likely + self.prior[g] * np.exp(-top, dtype=np.float64)) + top
+                continue
+            out[g] = self.prior[g]
+            for at in range(start, end, BLOCK):
+                piece = slice(at, min(at + BLOCK, end))
+                logs = features @ coefficients[:, piece]
+                out[g] += np.exp(logs, out=logs) @ w[piece]
+            np.log(out[g], out=out[g])
+        return out
 
-    def _linear(self, points: Points) -> tuple[Single, Single, float]:
-        """Features (m, f) of points, coefficients (f, n) of the components, and what no product exceeds.
-
-        With h = x - 1/2 and g = X_ij - 1/2, of c axes, q of them conditional: h (c rows), h^2 (q), 1, the sum of
-        -h^2 / 2 s^2 over the other axes, and the indicators.
-        """
-        layout, m, n = self.layout, len(points.X), len(self.X)
-        there = ~np.isnan(points.X[0])
-        smooth = layout.smooth[there[layout.smooth]]
-        tabled = [k for k in layout.lower if there[layout.columns[k]]]
-        some, c = np.flatnonzero(~layout.always[smooth]), len(smooth)
-        own = c + len(some)
-        f = own + 2 + sum(layout.tables[k].size for k in tabled)
-        features, out = np.zeros((m, f), dtype=np.float32), np.empty((f, n), dtype=np.float32)
-        s = self.s[smooth]
-        h = points.X[:, smooth] - 0.5
+    def _features(self, part: Part, points: Points) -> Single:
+        """Features (m, f) of points: h = x - 1/2 (c columns), h^2 of conditional axes (q), 1, for each mixture (g) the
+        sum of -h^2 / 2 s^2 over the other axes, and the indicators."""
+        c, q, g, m = len(part.smooth), len(part.some), len(self.s), len(points.X)
+        own = c + q
+        out = np.zeros((m, own + 1 + g + len(part.owner)), dtype=np.float32)
+        h = points.X[:, part.smooth] - 0.5
         squares = h * h
-        features[:, :c], features[:, c:own], features[:, own] = h, squares[:, some], 1.0
-        features[:, own + 1] = squares @ np.where(layout.always[smooth], -0.5 / s**2, 0.0)
-        self._normal(smooth, some, out)
-        out[own + 1] = 1.0
-        bound = float(np.maximum(math.log(3.0) - np.log(s) - LOG_ROOT_2_PI, 0.0).sum())
-        at = own + 2
-        for k in tabled:
-            size, kernel = layout.tables[k].size, self.kernels[k]
-            out[at : at + size] = kernel[:, :size].astype(np.float32).T[:, self.digits[:, k]]
-            features[np.arange(m), at + points.digits[:, k]] = 1.0
-            bound += max(float(kernel.max()), 0.0)
-            at += size
-        return features, out, bound
+        out[:, :c] = h
+        if q:
+            out[:, c:own] = squares[:, part.some]
+        out[:, own] = 1.0
+        out[:, own + 1 : own + 1 + g] = squares @ (part.always * -0.5 / self.s[:, part.smooth] ** 2).T
+        if len(part.tabled):
+            out[np.arange(m)[:, None], own + 1 + g + part.at + points.digits[:, part.tabled]] = 1.0
+        return out
 
-    def _normal(self, smooth: Index, some: Index, out: Single) -> None:
-        """Coefficients (c + q + 1, n) of h, h^2 and 1 on smooth axes, those in ``some`` conditional."""
-        c = len(smooth)
-        own = c + len(some)
-        width = self.s[smooth].astype(np.float32)[:, None]
-        mu = self.X.T[smooth].astype(np.float32) / width
-        mass = np.ones_like(mu)
-        flat = mass.ravel()
-        for edge in (mu, 1 / width - mu):
-            # by number, not by mask: that takes half as long
-            near = np.flatnonzero(edge < FAR)
-            flat[near] -= _tail(edge.ravel()[near])
-        mu -= 0.5 / width
-        log_width = np.log(width[:, 0]) + np.float32(LOG_ROOT_2_PI)
-        unit = np.ones(len(some), dtype=np.float32)
-        lacks = np.isnan(mu[some]) if len(some) else np.empty((0, len(self.X)), dtype=bool)
-        out[own] = -log_width.sum()
-        if lacks.any():
-            mu[some] = np.where(lacks, np.float32(0.0), mu[some])
-            out[own] += log_width[some] @ lacks.astype(np.float32)
-        np.multiply(unit[:, None] * (-0.5 / width[some] ** 2), ~lacks, out=out[c:own])
-        out[own] -= np.log(mass.prod(axis=0)) + 0.5 * np.einsum("ij,ij->j", mu, mu)
-        np.divide(mu, width, out=out[:c])
+    def _coefficients(self, part: Part, counts: Sequence[int]) -> Single:
+        """Coefficients (f, n) of the features in the logarithms of the components."""
+        c, q, g = len(part.smooth), len(part.some), len(self.s)
+        own = c + q
+        out = np.empty((own + 1 + g + len(part.owner), len(self.X)), dtype=np.float32)
+        self._normal(part, counts, out)
+        out[own + 1 : own + 1 + g] = self.member
+        if len(part.owner):
+            places = self._places(part.owner)
+            places += part.value[:, None]
+            out[own + 1 + g :] = self.logs.ravel().astype(np.float32)[places]
+        return out
+
+    def _normal(self, part: Part, counts: Sequence[int], out: Single) -> None:
+        """Coefficients (c + q + 1, n) of h, h^2 and 1 on smooth axes, those in ``some`` conditional.
+
+        With g = X_ij - 1/2: of a component that has the axis, g / s^2, -1 / 2 s^2 and -g^2 / 2 s^2 - log(s mass).
+        """
+        c, own = len(part.smooth), len(part.smooth) + len(part.some)
+        s = self.s[:, part.smooth]
+        inverse = (1.0 / s).T.astype(np.float32).repeat(counts, axis=1)
+        mu = self.X.T[part.smooth].astype(np.float32)
+        mu -= np.float32(0.5)
+        mu *= inverse
+        edges = np.empty((2, *mu.shape), dtype=np.float32)
+        half = inverse * np.float32(0.5)
+        np.add(half, mu, out=edges[0])
+        np.subtract(half, mu, out=edges[1])
+        flat = edges.ravel()
+        near = np.flatnonzero(flat < FAR)  # by number, not by mask: that takes half as long
+        beyond = _tail(flat[near])
+        flat.fill(0.0)
+        flat[near] = beyond
+        mass = np.float32(1.0) - edges[0]
+        mass -= edges[1]
+        log_width = np.log(s) + LOG_ROOT_2_PI
+        constant = (-log_width.sum(axis=1)).astype(np.float32).repeat(counts)
+        if len(part.some):
+            lacks = np.isnan(mu[part.some])
+            np.multiply(np.float32(-0.5) * inverse[part.some] ** 2, ~lacks, out=out[c:own])
+            if lacks.any():
+                mu[part.some] = np.where(lacks, np.float32(0.0), mu[part.some])
+                widths = log_width[:, part.some].T.astype(np.float32).repeat(counts, axis=1)
+                constant += np.einsum("ij,ij->j", widths, lacks)
+        constant -= np.log(mass.prod(axis=0))
+        constant -= np.float32(0.5) * np.einsum("ij,ij->j", mu, mu)
+        out[own] = constant
+        np.multiply(mu, inverse, out=out[:c])
+
+    def _picks(self, m: int, rng: np.random.Generator) -> Index:
+        """``m`` components of the first mixture, drawn by their weights; its number of components for the prior."""
+        ladder = np.append(self.w[: self.counts[0]], self.prior[0]).cumsum()
+        return np.asarray((ladder / ladder[-1]).searchsorted(rng.random(m), side="right"))
+
+    def _values(self, picks: Index, tables: Index, u: Array) -> Index:
+        """Values (m, k) on some of the tabled axes, drawn with u (m, k) in [0, 1) from components."""
+        pairs, sizes = self.layout.pairs, self.layout.sizes[tables]
+        theirs = np.concatenate([self.digits[: self.counts[0], tables], sizes[None]])[picks] + pairs.row[tables]
+        out = self.ladder.searchsorted(theirs + u, side="right") - pairs.start[theirs]
+        return np.asarray(np.minimum(np.maximum(out, 0), sizes - 1))
+
+    def sample_upper(self, m: int, rng: np.random.Generator) -> Index:
+        """The different combinations among ``m`` draws of the upper axes: digits (at most m, t), in the order of their
+        first; the other axes inactive."""
+        above = self.layout.above
+        drawn = self._values(self._picks(m, rng), above, rng.random((m, len(above))))
+        different = np.array(list(dict.fromkeys(map(tuple, drawn.tolist()))), dtype=np.int64)
+        out = np.repeat(self.layout.sizes[None], len(different), axis=0)
+        out[:, above] = different
+        self.layout.active(out)
+        return out
 
     def sample(self, m: int, rng: np.random.Generator, upper: Index | None = None) -> Points:
-        """``m`` draws of the upper axes (the others are left NaN); of all axes, given the digits (t,) of the upper ones
-        (of all in any case where there are no upper axes).
+        """``m`` draws of all axes, given the digits (t,) of the upper ones, None where there are none.
 
         Where an axis is inactive in the component that was drawn, it is uniform.
         """
-        layout = self.layout
-        ladder = self.w.cumsum()  # as Generator.choice does, without its checks
-        picks = (ladder / ladder[-1]).searchsorted(rng.random(m), side="right")
-        out = rng.random((m, layout.space.dim))
-        theirs = np.concatenate([self.digits, np.full((1, len(layout.tables)), -1)])[picks]
-        have = theirs >= 0
-        rung = np.empty(have.T.shape)
-        rung[have.T] = rng.random(np.count_nonzero(have))
-        digits = layout.digits(out)
-        higher = upper is None and bool(layout.upper)
-        for k in layout.above if higher else layout.lower:
-            table, rows = layout.tables[k], np.flatnonzero(have[:, k])
-            mass = np.exp(self.kernels[k][:-1, :-1]) * table.width
-            ladders = mass.cumsum(axis=1)[theirs[rows, k]]
-            below = (rung[k, rows, None] * ladders[:, -1:] > ladders).sum(axis=1)
-            digits[rows, k] = np.minimum(below, table.size - 1)
-        if higher:
-            layout.active(digits)
-            out.fill(np.nan)
-            for k in layout.above:
-                on = np.flatnonzero(digits[:, k] >= 0)
-                out[on, layout.columns[k]] = layout.tables[k].codes[digits[on, k]]
-            return Points(out, digits)
-        if upper is not None:
-            digits[:, layout.above] = upper[layout.above]
-        active = layout.active(digits[:1])[0]
-        centre = np.concatenate([self.X, np.full((1, layout.space.dim), np.nan)])[picks]
-        for k, j in enumerate(layout.columns):
-            if active[j]:
-                out[:, j] = layout.tables[k].codes[digits[:, k]]
-            else:
-                digits[:, k] = -1
-        smooth = layout.smooth[active[layout.smooth]]
-        s, u = self.s[smooth], out[:, smooth]
-        mu = centre[:, smooth] / s
+        layout, part = self.layout, self.layout.part(upper)
+        picks, u = self._picks(m, rng), rng.random((m, layout.space.dim))
+        out = np.full(u.shape, np.nan)
+        digits = np.repeat((layout.sizes if upper is None else upper)[None], m, axis=0)
+        if len(part.tabled):
+            digits[:, part.tabled] = self._values(picks, part.tabled, u[:, part.columns])
+        if len(layout.tables):
+            out[:, layout.columns] = layout.codes(digits)
+        smooth = part.smooth
+        centre = np.concatenate([self.X[: self.counts[0], smooth], np.full((1, len(smooth)), np.nan)])[picks]
+        s, u = self.s[0, smooth], u[:, smooth]
+        mu = centre / s
         low = ndtr(-mu)
         drawn = s * (mu + ndtri(low + u * (ndtr(1.0 / s - mu) - low)))
         out[:, smooth] = np.where(np.isnan(mu), u, np.minimum(np.maximum(drawn, 0.0), 1.0))
-        for j in layout.lattices:
-            if active[j]:
-                out[:, j] = layout.space.axes[j].parameter.snap(out[:, j])
-        out[:, ~active] = np.nan
+        for j in part.lattices:
+            out[:, j] = layout.space.axes[j].parameter.snap(out[:, j])
         return Points(out, digits)

@@ -67,42 +67,42 @@ class TPESampler(Sampler):
             return self._belief.bent(self._quasi.points(first, n))
         best, others = self._split(history)
         X, many = history.X, len(best)
-        rank_weights = np.log(many + 0.5) - np.log(np.arange(1, many + 1))
-        good = Parzen.around(self._layout, X[best], rank_weights / rank_weights.mean())
-        bad = np.concatenate([X[others], _without(pending, X, self._first)]) if len(pending) else X[others]
-        rest = Parzen.around(self._layout, bad, np.ones(len(bad)), SHARPER)
+        rank_weights = math.log(many + 0.5) - np.log(np.arange(1, many + 1))
+        rows = X[np.concatenate([best, others])]
+        if len(pending):
+            rows = np.concatenate([rows, _without(pending, X, self._first)])
+        w = np.ones(len(rows))
+        w[:many] = rank_weights / rank_weights.mean()
+        both = Parzen.around(self._layout, rows, w, (many, len(rows) - many), (1.0, SHARPER))
         taken = [X, pending]
         power = self._belief.weight(len(history))
         found: list[Array] = []
         for i in range(n):
             if i:
-                rest = rest.plus(found[-1])
+                both = both.plus(found[-1])
                 taken.append(found[-1][None])
-            found.append(self._best(good, rest, taken, power, rng))
+            found.append(self._best(both, taken, power, rng))
         return np.array(found, dtype=np.float64).reshape(len(found), self.space.dim)
 
-    def _best(
-        self, good: Parzen, rest: Parzen, taken: Sequence[Array], power: float, rng: np.random.Generator
-    ) -> Array:
+    def _best(self, both: Parzen, taken: Sequence[Array], power: float, rng: np.random.Generator) -> Array:
         """The candidate (d,) with the best ratio that is not taken yet (or simply the best). The ratio counts times the
         belief to a power."""
-        upper = None
-        if self._layout.upper:
-            points = good.sample(self.candidates, rng)
-            # few combinations are different
-            told = np.ascontiguousarray(points.digits[:, self._layout.above])
-            first = sorted({row.tobytes(): i for i, row in reversed([*enumerate(told)])}.values())
-            digits = points.digits[first]
-            likely, common = good.upper_logs(digits), rest.upper_logs(digits)
-            ratio = good.upper_density(likely) - rest.upper_density(common)
+        layout, upper = self._layout, None
+        if layout.upper:
+            digits = both.sample_upper(self.candidates, rng)
+            logs = both.upper_logs(digits)
+            good, rest = both.upper_density(logs)
+            ratio = good - rest
             if self._belief.any:
-                ratio = ratio + power * self._belief.log_density(points.X[first], self._layout.upper)
+                told = np.full((len(digits), self.space.dim), np.nan)
+                told[:, layout.columns] = layout.codes(digits)
+                ratio = ratio + power * self._belief.log_density(told, layout.upper)
             best = int(np.argmax(ratio))
-            upper = digits[best]
-            good, rest = good.given(likely[best]), rest.given(common[best])
-        points = good.sample(self.candidates, rng, upper)
+            upper, both = digits[best], both.given(logs[best])
+        points = both.sample(self.candidates, rng, upper)
         x = points.X
-        ratio = good.log_density(points) - rest.log_density(points)
+        good, rest = both.log_density(points)
+        ratio = good - rest
         if self._belief.any:
             ratio = ratio + power * self._belief.log_density(x, self._lower)
         order = np.argsort(-ratio, kind="stable")
