@@ -128,6 +128,7 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
 def test_a_trial_is_judged_early_by_the_first_goal_and_by_what_it_costs() -> None:
     limits = [Limit("seconds", most=9), Limit("recall", least=0.5), Limit("memory", least=1)]
     goal = Goal("loss", also=[Goal("size")], limits=limits)
-    assert goal.early == Goal("loss", limits=limits[:1])
+    assert goal.early == Goal("loss", limits=limits[:1]) and not goal.early_enough
+    assert Goal("loss", limits=limits[:1]).early_enough and not Goal("loss", limits=limits[1:2]).early_enough
     assert goal.named == ("loss", "size", "seconds", "recall", "memory")
     assert str(goal) == "minimize loss, minimize size, seconds <= 9, recall >= 0.5, memory >= 1"

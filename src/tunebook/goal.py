@@ -170,6 +170,11 @@ class Goal:
         return replace(self, also=(), limits=tuple(x for x in self.limits if x.metric in COSTS and x.most is not None))
 
     @property
+    def early_enough(self) -> bool:
+        """Whether what a trial is judged by before its end says enough to cut it short."""
+        return not self.also and len(self.early.limits) == len(self.limits)
+
+    @property
     def plain(self) -> bool:
         """Whether this is one goal without limits."""
         return not self.also and not self.limits

@@ -1,5 +1,6 @@
 """The playbook under limits and with several goals: what it takes to confirmation, what it adopts, how it ends."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tunebook.report import render_markdown
 from tunebook.report.study import study_report
 from tunebook.space import Float
 from tunebook.story import story_in
+from tunebook.trial import Measurement
 
 SPACE = Space(x=Float(0, 1, default=0.9), y=Float(0, 1, default=0.9))
 FRONT = Goal("loss", also=[Goal("size")])
@@ -83,6 +85,22 @@ def test_a_finalist_that_was_lucky_with_a_limit_is_not_adopted(tmp_path: Path) -
     assert confirmed[-1].conclusion.stop and "nor does the baseline" in str(result)
     said, report = told(tmp_path)
     assert "no finalist keeps the limits" in said and "No configuration keeps the limits" in report
+
+
+def slow_to_recall(run: Run) -> Iterator[Measurement]:
+    """What has the recall in the end loses to others at every step before."""
+    x = float(run.config["x"])  # type: ignore[arg-type]
+    for step in range(1, run.until + 1):
+        yield Measurement(step, {"loss": (x - 0.6) ** 2 + 1 / step, "recall": x * step / 9, "parameters": 100 * x})
+
+
+@pytest.mark.parametrize("limit", [Limit("recall", least=0.9), Limit("parameters", most=20)])
+def test_what_keeps_a_limit_only_in_the_end_is_not_cut_short_before(tmp_path: Path, limit: Limit) -> None:
+    goal, space = Goal("loss", limits=[limit]), Space(x=Float(0, 1))
+    result = tune(slow_to_recall, space, goal, steps=9, trials=30, workers=0, folder=tmp_path, quiet=True)
+    assert result.adopted and abs(float(result.config["x"]) - limit.bound / (100 if limit.most else 1)) < 0.03  # type: ignore[arg-type]
+    schedulers = {c.round.scheduler for c in result.chapters if c.stage in ("explore", "exploit")}
+    assert schedulers == ({"full"} if limit.least else {"halving", "auto"})
 
 
 def test_a_limit_that_nothing_keeps_is_said_with_the_nearest_trial(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ STEPS_FOR_HALVING = 9
 
 
 def scheduler_for(base: Base) -> str:
-    """Short trainings are not worth cutting; folds are a race. Of several goals one alone must not cut a training."""
-    if base.goal.also:
+    """Short trainings are not worth cutting; folds are a race. Nor is one cut short that another goal, or a limit that
+    may still be kept, could be the reason to use."""
+    if not base.goal.early_enough:
         return "full"
     if base.folds:
         return "race"
