@@ -64,10 +64,12 @@ class History:
 
     def __post_init__(self) -> None:
         n = len(self.number)
-        usual = {"ends": self.losses[:, 0].copy(), "spread": np.zeros(n), "whole": np.ones(n, dtype=bool)}
-        for name, values in usual.items():
-            if len(getattr(self, name)) != n:
-                object.__setattr__(self, name, values)
+        if len(self.ends) != n:
+            object.__setattr__(self, "ends", self.losses[:, 0].copy())
+        if len(self.spread) != n:
+            object.__setattr__(self, "spread", np.zeros(n))
+        if len(self.whole) != n:
+            object.__setattr__(self, "whole", np.ones(n, dtype=bool))
 
     def __len__(self) -> int:
         return len(self.number)
@@ -154,14 +156,17 @@ class _Table:
 
     def history(self) -> History:
         n = len(self)
-        first = self.facts[:n, 0]
-        order = np.arange(n) if (first[1:] > first[:-1]).all() else np.argsort(first, kind="stable")
-        facts = self.facts[order]
-        number, budget, repeats = facts[:, :3].astype(np.int64).T
+        first, order = self.facts[:n, 0], np.arange(n)
+        if (first[1:] > first[:-1]).all():
+            facts, units = self.facts[:n].copy(), self.units[:n]  # rows of units are only added
+        else:
+            order = np.argsort(first, kind="stable")
+            facts, units = self.facts[order], self.units[order]
+        number, budget, repeats = facts[:, :3].T.astype(np.int64)
         losses, excess = facts[:, _OWN : _OWN + self.goals], facts[:, _OWN + self.goals :]
         feasible = np.isfinite(losses[:, 0])
         ends = self.ends(order, budget, losses[:, 0])
-        told = History(number, self.units[order], losses, budget, feasible, repeats, excess, facts[:, 3], ends,
+        told = History(number, units, losses, budget, feasible, repeats, excess, facts[:, 3], ends,
                        spread=facts[:, 4], whole=facts[:, 5] > 0)  # fmt: skip
         for part in fields(told):
             if part.name != "dark":
@@ -312,12 +317,14 @@ class Sampler(ABC):
         out: list[Config] = []
         for i, proposal in enumerate(configs):
             again = self.repeats and math.isinf(self.space.size)
-            instead = self._instead(proposal, taken, first + i)
-            config = proposal if again and config_key(proposal) not in taken else None
-            config = config or next((c for c in instead if not self._known(c, taken)), None)
-            if config is None:
-                break
-            taken.add(config_key(config))
+            told = ((c, config_key(c)) for c in self._instead(proposal, taken, first + i))
+            key, config = config_key(proposal), proposal
+            if key in taken or (key in self._table and not again):
+                found = next(((c, k) for c, k in told if k not in taken and k not in self._table), None)
+                if found is None:
+                    break
+                config, key = found
+            taken.add(key)
             out.append(config)
         return out
 

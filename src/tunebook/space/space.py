@@ -14,7 +14,7 @@ import numpy as np
 from tunebook.errors import Problem, SpaceError, nearest, shown
 from tunebook.space import read, rules
 from tunebook.space.conditions import Conditions, Mask, condition_problems, count, flatten, resolved
-from tunebook.space.parameter import Array, Choice, Config, Float, Nested, Parameter, Scale, Value, key
+from tunebook.space.parameter import Array, Choice, Config, Float, Index, Int, Nested, Parameter, Scale, Value, key
 
 
 @dataclass(frozen=True)
@@ -120,31 +120,36 @@ class Space(Nested):
     def decode(self, units: Array) -> list[dict[str, Value]]:
         """Configurations of an array (n, dim); an inactive column is not looked at, NaN elsewhere is the default."""
         given = self._rows(units)
-        rows, absent = self.mask(given), np.isnan(given)
-        codes, gaps = np.where(absent, 0.0, given), set(np.flatnonzero(absent.any(axis=0)).tolist())
+        absent = np.isnan(given)
+        rows, codes = self._masked(given, absent), np.where(absent, 0.0, given)
+        gaps = set(np.flatnonzero(absent.any(axis=0)).tolist())
         configs: list[dict[str, Value]] = [{} for _ in rows]
-        everywhere, there = np.arange(len(rows)), ~np.isnan(rows)
+        there = ~np.isnan(rows)
+        everywhere = list(range(len(rows)))
         columns, scale = self._continuous
         smooth = dict(zip(columns, scale.values(codes[:, columns]).T.tolist(), strict=True))
+        below = dict[int, list[int]]()
+        for _, js in self._together:
+            below.update(dict.fromkeys(js, np.flatnonzero(there[:, js[0]]).tolist()))
         for name, item in self._items.items():
             j = self._column.get(name, -1)
             where = everywhere
             if name in self._when:
-                where = np.flatnonzero(there[:, j] if j >= 0 else self._holds(name, rows))
-                if not len(where):
+                where = below[j] if j >= 0 else np.flatnonzero(self._holds(name, rows, {})).tolist()
+                if not where:
                     continue
             if isinstance(item, Parameter):
                 values: list[Value]
                 if j in smooth:
-                    values = smooth[j] if where is everywhere else [smooth[j][i] for i in where.tolist()]
+                    values = smooth[j] if where is everywhere else [smooth[j][i] for i in where]
                 else:
-                    values = item.values(codes[where, j])
+                    values = item.values(codes[:, j] if len(where) == len(rows) else codes[where, j])
                 if j in gaps:
                     for i in np.flatnonzero(absent[where, j]).tolist():
                         values[i] = item.start
             else:
                 values = [item] * len(where)
-            for i, value in zip(where.tolist(), values, strict=True):
+            for i, value in zip(where, values, strict=True):
                 configs[i][name] = value
         return configs
 
@@ -157,15 +162,14 @@ class Space(Nested):
         out = np.full((len(rows), self.dim), np.nan)
         if not rows:
             return out
-        told = [[c.get(self.axes[j].name) for j in self._plain] for c in rows]
+        below = {name: [i for i, c in enumerate(rows) if self.active(name, c)] for name, _ in self._together}
+        places = {j: below[name] for name, columns in self._together for j in columns}
         # what is anything but a sound number is left to the axes themselves, which say what is wrong
-        quick = all(type(v) is float and 0.0 < v < 1e308 for row in told for v in row)
-        if quick:
-            out[:, self._plain] = self._scale.codes(np.array(told))
+        quick = self._quick(rows, places, out)
         for j, axis in enumerate(self.axes):
-            if quick and j in self._plain:
+            where = places.get(j, range(len(rows)))
+            if not where or (quick and j in self._curved[0]):
                 continue
-            where = [i for i, c in enumerate(rows) if self.active(axis.name, c)] if axis.when else range(len(rows))
             try:
                 out[where, j] = axis.parameter.codes([rows[i][axis.name] for i in where])
             except KeyError:
@@ -176,12 +180,29 @@ class Space(Nested):
                 raise SpaceError([replace(p, where=axis.name) for p in bad.problems]) from None
         return out
 
+    def _quick(self, rows: Sequence[Config], places: Mapping[int, Sequence[int]], out: Array) -> bool:
+        """Writes the codes of the axes that one scale can deal with, if all their values are sound: whether it did."""
+        columns, kinds, scale = self._curved
+        codes = np.full((len(columns), len(rows)), np.nan)
+        for k, (j, kind) in enumerate(zip(columns, kinds, strict=True)):
+            name, where = self.axes[j].name, places.get(j)
+            values = [c.get(name) for c in rows] if where is None else [rows[i].get(name) for i in where]
+            if not all(type(v) is kind and isinstance(v, int | float) and 0 < v < 1e308 for v in values):
+                return False
+            codes[k, slice(None) if where is None else where] = values
+        out[:, columns] = scale.codes(codes.T)
+        return True
+
     def mask(self, units: Array) -> Array:
         """The same array with NaN wherever an axis is inactive and no NaN elsewhere."""
-        out = self._rows(units)
-        out = np.where(np.isnan(out), self._starts, out)
+        given = self._rows(units)
+        return self._masked(given, np.isnan(given))
+
+    def _masked(self, given: Array, absent: Mask) -> Array:
+        out = np.where(absent, self._starts, given)
+        known: dict[int, tuple[Index, Mask | None]] = {}
         for name, columns in self._together:
-            out[np.flatnonzero(~self._holds(name, out))[:, None], columns] = np.nan
+            out[np.flatnonzero(~self._holds(name, out, known))[:, None], columns] = np.nan
         return out
 
     def snap(self, units: Array) -> Array:
@@ -204,14 +225,21 @@ class Space(Nested):
                              fix="one column for each of Space.names", code="SPACE-115")  # fmt: skip
         return rows
 
-    def _holds(self, name: str, rows: Array) -> Mask:
-        """In which rows (n, dim) the conditions of a name hold; its parents' columns are masked already."""
-        out = np.ones(len(rows), dtype=bool)
+    def _holds(self, name: str, rows: Array, known: dict[int, tuple[Index, Mask | None]]) -> Mask:
+        """In which rows (n, dim) the conditions of a name hold; its parents' columns are masked already. ``known``
+        holds what was found of parents: the numbers of their values, and where they are inactive."""
+        out: Mask | None = None
         for parent, allowed in self._when.get(name, ()):
-            told = rows[:, parent]
-            gone = np.isnan(told)
-            out &= allowed[self.axes[parent].parameter.index(np.where(gone, 0.0, told))] & ~gone
-        return out
+            if parent not in known:
+                told, gone = rows[:, parent], None
+                if self.axes[parent].when:
+                    gone = np.isnan(told)
+                    told = np.where(gone, 0.0, told)
+                known[parent] = self.axes[parent].parameter.index(told), gone
+            index, gone = known[parent]
+            on = allowed[index] if gone is None else allowed[index] & ~gone
+            out = on if out is None else out & on
+        return np.ones(len(rows), dtype=bool) if out is None else out
 
     @cached_property
     def _column(self) -> dict[str, int]:
@@ -234,14 +262,13 @@ class Space(Nested):
         return [j for j, _ in told], Scale([p for _, p in told])
 
     @cached_property
-    def _plain(self) -> list[int]:
-        """Columns of the continuous axes that always exist, which are dealt with at once."""
-        continuous = [isinstance(a.parameter, Float) and not a.parameter.size for a in self.axes]
-        return [j for j, a in enumerate(self.axes) if continuous[j] and not a.when]
-
-    @cached_property
-    def _scale(self) -> Scale:
-        return Scale([a.parameter for j in self._plain if isinstance((a := self.axes[j]).parameter, Float)])
+    def _curved(self) -> tuple[list[int], list[type], Scale]:
+        """The columns of the axes without a lattice or with one on a log scale, the type of each one's values, and
+        their scales: such codes are worked out at once."""
+        told = [(j, p) for j, a in enumerate(self.axes) if isinstance(p := a.parameter, Float | Int)]
+        told = [(j, p) for j, p in told if p.log or not p.size]
+        kinds: list[type] = [int if isinstance(p, Int) else float for _, p in told]
+        return [j for j, _ in told], kinds, Scale([p for _, p in told])
 
     @cached_property
     def _starts(self) -> Array:
