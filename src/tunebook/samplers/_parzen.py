@@ -61,7 +61,7 @@ class Part(NamedTuple):
 
     ``there`` (d,) axes; ``smooth`` (c,) columns, ``some`` those of them, by place, that are conditional, ``always``
     (c,) 1.0 for the others; ``tabled`` (k,) lower tables, ``columns`` theirs, ``at`` (k,) where the indicators of each
-    begin, ``owner`` and ``value`` (e,) of each indicator, ``highest`` what their logarithms do not exceed.
+    begin, ``owner`` (e,) and ``value`` (e, 1) of each indicator, ``highest`` what their logarithms do not exceed.
     """
 
     there: Mask
@@ -163,7 +163,7 @@ class Layout:
         value = np.concatenate([np.arange(0), *map(np.arange, sizes.tolist())])
         highest = -sum(math.log(self.tables[k].width.min()) for k in tabled.tolist())
         return Part(there, smooth, np.flatnonzero(~self.always[smooth]), self.always[smooth].astype(np.float64),
-                    tabled, columns[tabled], np.cumsum(sizes) - sizes, np.repeat(tabled, sizes), value,
+                    tabled, columns[tabled], np.cumsum(sizes) - sizes, np.repeat(tabled, sizes), value[:, None],
                     [j for j in self.lattices if there[j]], highest)  # fmt: skip
 
 
@@ -271,6 +271,14 @@ def _tail(z: Single) -> Single:
     return out
 
 
+def _places(pairs: Pairs, rows: Index, counts: Sequence[int]) -> Index:
+    """Where rows of pairs (t, n) begin in the logarithms of all mixtures, one after the other."""
+    out = pairs.start[rows]
+    for g in range(1, len(counts)):
+        out[:, sum(counts[:g]) :] += len(pairs.same)
+    return np.asarray(out)
+
+
 class Points(NamedTuple):
     """Codes (m, d) of configurations that agree on the upper axes, NaN where inactive, and their digits (m, t)."""
 
@@ -282,18 +290,21 @@ class Points(NamedTuple):
 class Parzen:
     """Mixtures around consecutive parts of X (n, d), all in [0, 1]; what is drawn is drawn from the first.
 
-    ``logs`` (g, e) are the kernels of the tabled axes, ``ladder`` (e,) their cumulated masses.
+    ``counts`` (g,) are their components, ``logs`` (g, e) the kernels of the tabled axes, ``ladder`` (e,) their
+    cumulated masses, ``rows`` and ``places`` (t, n) the numbers of their rows of pairs, and where these begin.
     """
 
     layout: Layout
     X: Array
-    digits: Index
+    counts: tuple[int, ...]
+    member: Array
     w: Array
     prior: Array
-    member: Array
     s: Array
     logs: Array
     ladder: Array
+    rows: Index
+    places: Index
 
     @classmethod
     def around(
@@ -308,7 +319,8 @@ class Parzen:
         gone = np.isnan(X)
         lacks = bool(gone.any())
         known = np.where(gone, 0.0, X) if lacks else X
-        member = np.repeat(np.eye(len(sharper)), counts or [len(X)], axis=1)
+        many = tuple(counts) or (len(X),)
+        member = np.repeat(np.eye(len(many)), many, axis=1)
         away = None
         if not (known.min(initial=0.0) >= 0.0 and known.max(initial=1.0) <= 1.0):
             near = np.minimum(np.maximum(known, 0.0), 1.0)
@@ -318,9 +330,12 @@ class Parzen:
         if away is not None:
             away = away / (member.T @ s)
             w = w * np.exp(-0.5 * np.minimum(np.einsum("ij,ij->i", away, away), 1000.0))
-        logs, ladder = layout.pairs.log_kernels(s[:, layout.columns], member.sum(axis=1))
-        told = cls(layout, X, layout.digits(X), w, np.ones(len(s)), member, s, logs, ladder)
-        return told._weighing(w)
+        logs, ladder = layout.pairs.log_kernels(s[:, layout.columns], np.array(many))
+        rows = layout.digits(X).T + layout.pairs.row[:, None]
+        prior = np.ones(len(many))
+        share = prior / (member @ w + prior)
+        return cls(layout, X, many, member, w * (share @ member), share, s, logs, ladder, rows,
+                   _places(layout.pairs, rows, many))  # fmt: skip
 
     def _weighing(self, w: Array) -> Parzen:
         """With other weights (n,), which are made to sum to one in each mixture."""
@@ -330,31 +345,17 @@ class Parzen:
     def plus(self, x: Array) -> Parzen:
         """The last mixture with one more component, around x (d,), of the prior's weight and the same kernels."""
         member = np.concatenate([self.member, np.eye(len(self.s))[:, -1:]], axis=1)
-        digits = np.concatenate([self.digits, self.layout.digits(x[None])])
-        told = replace(self, X=np.concatenate([self.X, x[None]]), digits=digits, member=member)
+        counts = (*self.counts[:-1], self.counts[-1] + 1)
+        rows = np.concatenate([self.rows, self.layout.digits(x[None]).T + self.layout.pairs.row[:, None]], axis=1)
+        told = replace(self, X=np.concatenate([self.X, x[None]]), counts=counts, member=member, rows=rows,
+                       places=_places(self.layout.pairs, rows, counts))  # fmt: skip
         return told._weighing(np.append(self.w, self.prior[-1]))
-
-    @property
-    def counts(self) -> list[int]:
-        """How many components each mixture has."""
-        return self.member.sum(axis=1).astype(np.int64).tolist()  # type: ignore[no-any-return]
-
-    def _places(self, tables: Index) -> Index:
-        """Where the pairs of each component (k, n) begin among ``logs``, on some of the tabled axes."""
-        pairs = self.layout.pairs
-        out = pairs.start[self.digits.T[tables] + pairs.row[tables, None]]
-        at = 0
-        for g, many in enumerate(self.counts):
-            out[:, at : at + many] += g * self.logs.shape[1]
-            at += many
-        return np.asarray(out)
 
     def upper_logs(self, digits: Index) -> Array:
         """Logarithms (m, n) of the components on the upper axes, at points with the digits (m, t)."""
-        above, logs = self.layout.above, self.logs.ravel()
-        out = np.zeros((len(digits), len(self.X)))
-        for k, places in zip(above.tolist(), self._places(above), strict=True):
-            out += logs[places + digits[:, k, None]]
+        out, logs = np.zeros((len(digits), len(self.X))), self.logs.ravel()
+        for k in self.layout.above.tolist():
+            out += logs[self.places[k] + digits[:, k, None]]
         return out
 
     def upper_density(self, logs: Array) -> Array:
@@ -371,7 +372,7 @@ class Parzen:
         """Logarithms (g, m) of the densities of the lower axes, relative to the uniform one."""
         part = self.layout.part(points.digits[0])
         counts, w = self.counts, self.w.astype(np.float32)
-        features, coefficients = self._features(part, points), self._coefficients(part, counts)
+        features, coefficients = self._features(part, points), self._coefficients(part)
         bounds = np.maximum(math.log(3.0) - LOG_ROOT_2_PI - np.log(self.s[:, part.smooth]), 0.0).sum(axis=1)
         out, end = np.empty((len(counts), len(features))), 0
         for g, many in enumerate(counts):
@@ -408,25 +409,25 @@ class Parzen:
             out[np.arange(m)[:, None], own + 1 + g + part.at + points.digits[:, part.tabled]] = 1.0
         return out
 
-    def _coefficients(self, part: Part, counts: Sequence[int]) -> Single:
+    def _coefficients(self, part: Part) -> Single:
         """Coefficients (f, n) of the features in the logarithms of the components."""
         c, q, g = len(part.smooth), len(part.some), len(self.s)
         own = c + q
         out = np.empty((own + 1 + g + len(part.owner), len(self.X)), dtype=np.float32)
-        self._normal(part, counts, out)
+        self._normal(part, out)
         out[own + 1 : own + 1 + g] = self.member
         if len(part.owner):
-            places = self._places(part.owner)
-            places += part.value[:, None]
-            out[own + 1 + g :] = self.logs.ravel().astype(np.float32)[places]
+            places = self.places[part.owner]
+            places += part.value
+            out[own + 1 + g :] = self.logs.ravel().astype(np.float32).take(places)
         return out
 
-    def _normal(self, part: Part, counts: Sequence[int], out: Single) -> None:
+    def _normal(self, part: Part, out: Single) -> None:
         """Coefficients (c + q + 1, n) of h, h^2 and 1 on smooth axes, those in ``some`` conditional.
 
         With g = X_ij - 1/2: of a component that has the axis, g / s^2, -1 / 2 s^2 and -g^2 / 2 s^2 - log(s mass).
         """
-        c, own = len(part.smooth), len(part.smooth) + len(part.some)
+        c, own, counts = len(part.smooth), len(part.smooth) + len(part.some), self.counts
         s = self.s[:, part.smooth]
         inverse = (1.0 / s).T.astype(np.float32).repeat(counts, axis=1)
         mu = self.X.T[part.smooth].astype(np.float32)
@@ -465,7 +466,8 @@ class Parzen:
     def _values(self, picks: Index, tables: Index, u: Array) -> Index:
         """Values (m, k) on some of the tabled axes, drawn with u (m, k) in [0, 1) from components."""
         pairs, sizes = self.layout.pairs, self.layout.sizes[tables]
-        theirs = np.concatenate([self.digits[: self.counts[0], tables], sizes[None]])[picks] + pairs.row[tables]
+        prior = (pairs.row[tables] + sizes)[:, None]
+        theirs = np.concatenate([self.rows[tables, : self.counts[0]], prior], axis=1).T[picks]
         out = self.ladder.searchsorted(theirs + u, side="right") - pairs.start[theirs]
         return np.asarray(np.minimum(np.maximum(out, 0), sizes - 1))
 

@@ -168,9 +168,9 @@ class _Table:
         ends = self.ends(order, budget, losses[:, 0])
         told = History(number, units, losses, budget, feasible, repeats, excess, facts[:, 3], ends,
                        spread=facts[:, 4], whole=facts[:, 5] > 0)  # fmt: skip
-        for part in fields(told):
-            if part.name != "dark":
-                getattr(told, part.name).flags.writeable = False
+        for values in vars(told).values():
+            if isinstance(values, np.ndarray):
+                values.flags.writeable = False
         return told
 
     def ends(self, order: npt.NDArray[np.int64], budget: npt.NDArray[np.int64], losses: Array) -> Array:

@@ -74,7 +74,7 @@ class TPESampler(Sampler):
         w = np.ones(len(rows))
         w[:many] = rank_weights / rank_weights.mean()
         both = Parzen.around(self._layout, rows, w, (many, len(rows) - many), (1.0, SHARPER))
-        taken = [X, pending]
+        taken = [X, pending] if len(pending) else [X]
         power = self._belief.weight(len(history))
         found: list[Array] = []
         for i in range(n):

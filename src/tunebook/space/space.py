@@ -171,7 +171,8 @@ class Space(Nested):
             if not where or (quick and j in self._curved[0]):
                 continue
             try:
-                out[where, j] = axis.parameter.codes([rows[i][axis.name] for i in where])
+                codes = axis.parameter.codes([rows[i][axis.name] for i in where])
+                out[slice(None) if len(where) == len(rows) else where, j] = codes
             except KeyError:
                 i = next(i for i in where if axis.name not in rows[i])
                 raise SpaceError("a configuration lacks a value", where=axis.name, got=shown(dict(rows[i])),
