@@ -269,6 +269,24 @@ class Scale:
         return np.asarray(function(x, where=self._log, out=x.copy()))
 
 
+class Steps:
+    """How codes are numbers of values, of several lattices and choices at once, one in each column."""
+
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        self._size = np.array([p.size for p in parameters], dtype=np.int64)
+        told = [(k, *p._ends, p.low) for k, p in enumerate(parameters) if isinstance(p, _Number) and p.log]
+        self._log = [k for k, *_ in told]
+        self._start, self._end, self._low = np.array([ends for _, *ends in told], dtype=np.float64).reshape(-1, 3).T
+
+    def index(self, units: Array) -> Index:
+        """Numbers (n, k) of the values at codes; what lies outside [0, 1] is clipped."""
+        inside = np.minimum(np.maximum(units, 0.0), 1.0)
+        at = inside * self._size
+        if self._log:
+            at[:, self._log] = np.exp(self._start + inside[:, self._log] * (self._end - self._start)) - self._low + 0.5
+        return np.minimum(np.maximum(at.astype(np.int64), 0), self._size - 1)
+
+
 @dataclass(frozen=True, repr=False)
 class Float(_Number):
     """A real number in [low, high], both included; ``log`` for a log scale, ``step`` for a lattice.

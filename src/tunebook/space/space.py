@@ -14,7 +14,20 @@ import numpy as np
 from tunebook.errors import Problem, SpaceError, nearest, shown
 from tunebook.space import read, rules
 from tunebook.space.conditions import Conditions, Mask, condition_problems, count, flatten, resolved
-from tunebook.space.parameter import Array, Choice, Config, Float, Index, Int, Nested, Parameter, Scale, Value, key
+from tunebook.space.parameter import (
+    Array,
+    Choice,
+    Config,
+    Float,
+    Index,
+    Int,
+    Nested,
+    Parameter,
+    Scale,
+    Steps,
+    Value,
+    key,
+)
 
 
 @dataclass(frozen=True)
@@ -121,21 +134,21 @@ class Space(Nested):
         """Configurations of an array (n, dim); an inactive column is not looked at, NaN elsewhere is the default."""
         given = self._rows(units)
         absent = np.isnan(given)
-        rows, codes = self._masked(given, absent), np.where(absent, 0.0, given)
+        filled = np.where(absent, self._starts, given)
         gaps = set(np.flatnonzero(absent.any(axis=0)).tolist())
-        configs: list[dict[str, Value]] = [{} for _ in rows]
-        there = ~np.isnan(rows)
-        everywhere = list(range(len(rows)))
+        configs: list[dict[str, Value]] = [{} for _ in filled]
+        everywhere = list(range(len(filled)))
         columns, scale = self._continuous
-        smooth = dict(zip(columns, scale.values(codes[:, columns]).T.tolist(), strict=True))
-        below = dict[int, list[int]]()
-        for _, js in self._together:
-            below.update(dict.fromkeys(js, np.flatnonzero(there[:, js[0]]).tolist()))
+        smooth = dict(zip(columns, scale.values(filled[:, columns]).T.tolist(), strict=True))
+        stepped, steps = self._stepped
+        index = dict(zip(stepped, steps.index(filled[:, stepped]).T, strict=True))
+        on = self._on(index, len(filled))
+        below = {name: np.flatnonzero(there).tolist() for name, there in on.items()}
         for name, item in self._items.items():
             j = self._column.get(name, -1)
             where = everywhere
             if name in self._when:
-                where = below[j] if j >= 0 else np.flatnonzero(self._holds(name, rows, {})).tolist()
+                where = below[self._like[name]]
                 if not where:
                     continue
             if isinstance(item, Parameter):
@@ -143,7 +156,7 @@ class Space(Nested):
                 if j in smooth:
                     values = smooth[j] if where is everywhere else [smooth[j][i] for i in where]
                 else:
-                    values = item.values(codes[:, j] if len(where) == len(rows) else codes[where, j])
+                    values = item.nth(index[j] if len(where) == len(everywhere) else index[j][where])
                 if j in gaps:
                     for i in np.flatnonzero(absent[where, j]).tolist():
                         values[i] = item.start
@@ -197,13 +210,12 @@ class Space(Nested):
     def mask(self, units: Array) -> Array:
         """The same array with NaN wherever an axis is inactive and no NaN elsewhere."""
         given = self._rows(units)
-        return self._masked(given, np.isnan(given))
-
-    def _masked(self, given: Array, absent: Mask) -> Array:
-        out = np.where(absent, self._starts, given)
-        known: dict[int, tuple[Index, Mask | None]] = {}
+        out = np.where(np.isnan(given), self._starts, given)
+        stepped, steps = self._stepped
+        index = dict(zip(stepped, steps.index(out[:, stepped]).T, strict=True))
+        on = self._on(index, len(out))
         for name, columns in self._together:
-            out[np.flatnonzero(~self._holds(name, out, known))[:, None], columns] = np.nan
+            out[np.flatnonzero(~on[name])[:, None], columns] = np.nan
         return out
 
     def snap(self, units: Array) -> Array:
@@ -226,21 +238,39 @@ class Space(Nested):
                              fix="one column for each of Space.names", code="SPACE-115")  # fmt: skip
         return rows
 
-    def _holds(self, name: str, rows: Array, known: dict[int, tuple[Index, Mask | None]]) -> Mask:
-        """In which rows (n, dim) the conditions of a name hold; its parents' columns are masked already. ``known``
-        holds what was found of parents: the numbers of their values, and where they are inactive."""
-        out: Mask | None = None
-        for parent, allowed in self._when.get(name, ()):
-            if parent not in known:
-                told, gone = rows[:, parent], None
-                if self.axes[parent].when:
-                    gone = np.isnan(told)
-                    told = np.where(gone, 0.0, told)
-                known[parent] = self.axes[parent].parameter.index(told), gone
-            index, gone = known[parent]
-            on = allowed[index] if gone is None else allowed[index] & ~gone
-            out = on if out is None else out & on
-        return np.ones(len(rows), dtype=bool) if out is None else out
+    def _on(self, index: Mapping[int, Index], many: int) -> dict[str, Mask]:
+        """In which of ``many`` rows conditions hold, by the name of one that has them (``_like``), given the numbers
+        of the values (many,) of each stepped axis."""
+        out: dict[str, Mask] = {}
+        for name, rule in self._rules:
+            there: Mask | None = None
+            for parent, allowed in rule:
+                holds = allowed[index[parent]]
+                above = self._like.get(self.axes[parent].name)
+                if above is not None:
+                    holds = holds & out[above]
+                there = holds if there is None else there & holds
+            out[name] = np.ones(many, dtype=bool) if there is None else there
+        return out
+
+    @cached_property
+    def _like(self) -> dict[str, str]:
+        """The first name with the same conditions, of each name that has conditions."""
+        first: dict[tuple[tuple[int, bytes], ...], str] = {}
+        return {name: first.setdefault(tuple((p, ok.tobytes()) for p, ok in rule), name)
+                for name, rule in self._when.items()}  # fmt: skip
+
+    @cached_property
+    def _rules(self) -> list[tuple[str, tuple[tuple[int, Mask], ...]]]:
+        """Different conditions by the first name that has them, parents before children."""
+        first = set(self._like.values())
+        return [(name, self._when[name]) for name in self._items if name in first]
+
+    @cached_property
+    def _stepped(self) -> tuple[list[int], Steps]:
+        """The columns of the axes that are not continuous, and how their codes are numbers of values."""
+        told = [(j, a.parameter) for j, a in enumerate(self.axes) if a.parameter.size]
+        return [j for j, _ in told], Steps([p for _, p in told])
 
     @cached_property
     def _column(self) -> dict[str, int]:
@@ -248,13 +278,12 @@ class Space(Nested):
 
     @cached_property
     def _together(self) -> list[tuple[str, list[int]]]:
-        """The columns that share their conditions, with the name of one of them, parents before children."""
-        groups: dict[tuple[tuple[int, bytes], ...], tuple[str, list[int]]] = {}
+        """The columns that share their conditions, with the first name that has them, parents before children."""
+        groups: dict[str, list[int]] = {}
         for j, axis in enumerate(self.axes):
             if axis.when:
-                key = tuple((parent, allowed.tobytes()) for parent, allowed in axis.when)
-                groups.setdefault(key, (axis.name, []))[1].append(j)
-        return list(groups.values())
+                groups.setdefault(self._like[axis.name], []).append(j)
+        return list(groups.items())
 
     @cached_property
     def _continuous(self) -> tuple[list[int], Scale]:
