@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,7 @@ Index = npt.NDArray[np.int64]
 LOG_ROOT_2_PI = 0.5 * math.log(2.0 * math.pi)
 FAR = -1e4
 DOUBT = 0.1
-UNIFORM, LOCAL, PARENTS = 300, 300, 6
-STARTS, POLISH, CLIMBS = 5, 12, 6
+LOCAL, PARENTS, CLIMBS = 300, 6, 6
 LEAST, MOST = math.log(0.005), math.log(0.3)
 APART = 0.02
 
@@ -72,6 +71,16 @@ def log_chance(mean: Array, variance: Array) -> tuple[Array, Array, Array]:
     return value, -s / np.sqrt(spread), -0.5 * s * t / spread
 
 
+class Effort(NamedTuple):
+    """How much is looked at: random candidates besides those around the parents, how many of the best are polished,
+    in how many steps at most, and by what share the sum of their values has to grow in one."""
+
+    uniform: int
+    starts: int
+    steps: int
+    least: float
+
+
 @dataclass(frozen=True)
 class Search:
     """One search for the next configuration. ``parents`` (k, dim) are codes to look around, ``labels`` is the model of
@@ -85,6 +94,8 @@ class Search:
     best: float
     parents: Array
     labels: Posterior | None = None
+
+    effort: ClassVar[Effort] = Effort(200, 4, 10, 1e-3)
 
     def value(self, X: Array) -> Array:
         """log EI (m,) of codes (m, dim), and the logarithm of the chance of success."""
@@ -100,10 +111,10 @@ class Search:
         if layout.every is not None:
             X = layout.every[[k not in taken for k in keys(layout.every)]]
             return X[int(np.argmax(self.value(X)))] if len(X) else None
-        U = np.concatenate([rng.random((UNIFORM, layout.space.dim)), self.near(rng)])
+        U = np.concatenate([rng.random((self.effort.uniform, layout.space.dim)), self.near(rng)])
         X = layout.real(U)
         told = self.value(X)
-        starts = distinct(X, np.argsort(-told, kind="stable"), STARTS)
+        starts = distinct(X, np.argsort(-told, kind="stable"), self.effort.starts)
         U = self.polish(np.where(np.isnan(X[starts]), U[starts], X[starts]))
         U, told = self.climb(U, taken)
         for i in np.argsort(-told, kind="stable"):
@@ -143,7 +154,7 @@ class Search:
 
         start = U[:, smooth].ravel()
         told: Any = minimize(falling, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(start),
-                             options={"maxiter": POLISH, "maxls": 8})  # fmt: skip
+                             options={"maxiter": self.effort.steps, "maxls": 8, "ftol": self.effort.least})  # fmt: skip
         out = U.copy()
         out[:, smooth] = told.x.reshape(len(U), -1)
         return out

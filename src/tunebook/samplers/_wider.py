@@ -21,12 +21,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import log_ndtr
 
 from tunebook.pareto import boxes, crowding, front, ranks
-from tunebook.samplers._acquisition import LOG_ROOT_2_PI, PARENTS, Search, log_chance, log_ei, with_slopes
+from tunebook.samplers._acquisition import LOG_ROOT_2_PI, PARENTS, Effort, Search, log_chance, log_ei, with_slopes
 from tunebook.samplers._belief import Belief
 from tunebook.samplers._embedding import Inputs
 from tunebook.samplers._gp import Posterior
@@ -133,6 +134,8 @@ class WiderSearch(Search):
     ``model`` counts, if ``improves``: not before something keeps the limits. ``limits`` are models of excesses with
     their thresholds, ``belief`` counts with a ``power``, ``seconds`` is a model of their logarithm in units of
     ``pace``. With a ``lift`` the second of the goals is a model of other studies' scores, which the loss follows.
+
+    More is looked at than for one loss: fronts are found worse with less.
     """
 
     goals: tuple[Posterior, ...] = ()
@@ -144,6 +147,8 @@ class WiderSearch(Search):
     seconds: Posterior | None = None
     pace: float = 1.0
     lift: float = 0.0
+
+    effort: ClassVar[Effort] = Effort(300, 5, 12, 2.2e-9)
 
     @property
     def _joint(self) -> Callable[[Array, Array], tuple[Array, Array, Array]] | None:
