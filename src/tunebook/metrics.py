@@ -146,12 +146,15 @@ def r2(truth: ArrayLike, values: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class Metric:
-    """A score: its function (truth, predicted) -> float, which way is better, and what ``predicted`` must be."""
+    """A score: its function (truth, predicted) -> float, which way is better, what ``predicted`` must be, and the least
+    and the most that it can be."""
 
     name: str
     function: Callable[[ArrayLike, ArrayLike], float]
     direction: Literal["maximize", "minimize"]
     needs: Needs
+    least: float = -math.inf
+    most: float = math.inf
 
     @property
     def task(self) -> Literal["classification", "regression"]:
@@ -179,21 +182,35 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         m.name: m
         for m in (
-            Metric("accuracy", accuracy, "maximize", "labels"),
-            Metric("balanced_accuracy", balanced_accuracy, "maximize", "labels"),
-            Metric("f1", f1, "maximize", "labels"),
-            Metric("f1_macro", f1_macro, "maximize", "labels"),
-            Metric("log_loss", log_loss, "minimize", "probabilities"),
-            Metric("brier", brier, "minimize", "probabilities"),
-            Metric("roc_auc", roc_auc, "maximize", "probabilities"),
-            Metric("average_precision", average_precision, "maximize", "probabilities"),
-            Metric("matthews", matthews, "maximize", "labels"),
-            Metric("rmse", rmse, "minimize", "values"),
-            Metric("mae", mae, "minimize", "values"),
-            Metric("r2", r2, "maximize", "values"),
+            Metric("accuracy", accuracy, "maximize", "labels", 0.0, 1.0),
+            Metric("balanced_accuracy", balanced_accuracy, "maximize", "labels", 0.0, 1.0),
+            Metric("f1", f1, "maximize", "labels", 0.0, 1.0),
+            Metric("f1_macro", f1_macro, "maximize", "labels", 0.0, 1.0),
+            Metric("log_loss", log_loss, "minimize", "probabilities", 0.0),
+            Metric("brier", brier, "minimize", "probabilities", 0.0, 2.0),
+            Metric("roc_auc", roc_auc, "maximize", "probabilities", 0.0, 1.0),
+            Metric("average_precision", average_precision, "maximize", "probabilities", 0.0, 1.0),
+            Metric("matthews", matthews, "maximize", "labels", -1.0, 1.0),
+            Metric("rmse", rmse, "minimize", "values", 0.0),
+            Metric("mae", mae, "minimize", "values", 0.0),
+            Metric("r2", r2, "maximize", "values", most=1.0),
         )
     }
 )
+
+
+def possible(name: str, interval: tuple[float, float, float]) -> tuple[float, float, float]:
+    """A mean and its interval (mean, low, high), cut to what the metric of that name can be.
+
+    As it is where the name is not known, or the mean is on another scale (an accuracy in percent).
+
+    >>> possible("accuracy", (0.99, 0.97, 1.01)), possible("accuracy", (99.0, 97.0, 101.0))
+    ((0.99, 0.97, 1.0), (99.0, 97.0, 101.0))
+    """
+    known, (mean, low, high) = METRICS.get(name), interval
+    if known is None or not known.least <= mean <= known.most:
+        return interval
+    return mean, max(low, known.least), min(high, known.most)
 
 
 def metric(name: str) -> Metric:

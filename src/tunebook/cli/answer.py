@@ -9,6 +9,7 @@ from typing import Any
 from tunebook.analysis.compare import mean_interval
 from tunebook.cli.words import cell, clean, clean_lines, table
 from tunebook.errors import many, times
+from tunebook.metrics import possible
 from tunebook.outcomes import Outcome, front_of
 from tunebook.playbook.limits import nearest_to_limits
 from tunebook.record import Record
@@ -78,13 +79,14 @@ def _confirmed(story: Story) -> dict[str, Any] | None:
         return None
     figures = next(c.conclusion.figures for c in reversed(story.chapters) if "winner" in c.conclusion.figures)
     difference = {"value": figures["difference"], "low": figures["low"], "high": figures["high"]}
+    metric = story.goal.metric
     own = next((o for o in story.outcomes if o.config == story.base.baseline), None)
     return {
         "adopted": story.base.adopted,
         "separable": story.base.adopted and figures["separable"],
         "default_beyond": own.broken(story.goal) if own is not None else [],
-        "default": _summary(told["baseline"], story.unit),
-        "finalist": _summary(told["winner"], story.unit),
+        "default": _summary(metric, told["baseline"], story.unit),
+        "finalist": _summary(metric, told["winner"], story.unit),
         "difference": difference,
     }
 
@@ -94,14 +96,14 @@ def _outcome(outcome: Outcome, story: Story) -> dict[str, Any]:
     return {
         "config": dict(outcome.config),
         "used": outcome.config == story.base.config,
-        "values": {name: _summary(v, story.unit) for name, v in outcome.values.items()},
+        "values": {name: _summary(name, v, story.unit) for name, v in outcome.values.items()},
         "beyond": outcome.broken(story.goal),
         "front": outcome in front_of(story.outcomes, story.goal),
     }
 
 
-def _summary(values: Sequence[float], unit: str) -> dict[str, Any]:
-    mean, low, high = mean_interval(values)
+def _summary(metric: str, values: Sequence[float], unit: str) -> dict[str, Any]:
+    mean, low, high = possible(metric, mean_interval(values))
     return {"mean": mean, "low": low, "high": high, f"{unit}s": len(values)}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tunebook.analysis.compare import mean_interval
 from tunebook.errors import many
+from tunebook.metrics import possible
 from tunebook.outcomes import Outcome, amount, front, front_of
 from tunebook.playbook.base import tell_change, tell_config
 from tunebook.report.base import Axis, Block, Column, Fold, Heading, Marker, Points, Scatter, Table, Tone, text
@@ -103,7 +104,7 @@ def _confirmed(told: Told) -> Table:
     rows: list[list[float | str]] = []
     for o in told.outcomes:
         n = len(next(iter(o.values.values())))
-        cells = [_with_interval(o.values[name]) for name in told.goal.named]
+        cells = [_with_interval(name, o.values[name]) for name in told.goal.named]
         rows.append([_called(told, o), n, *cells, _stands(told, o, on)])
     columns = (Column("configuration"), Column(f"{told.unit}s", "number"), *map(Column, told.goal.named), Column(""))
     marked = [i for i, o in enumerate(told.outcomes) if config_key(o.config) == used]
@@ -125,7 +126,7 @@ def _stands(told: Told, outcome: Outcome, on: set[str]) -> str:
     return "on the front" if config_key(outcome.config) in on else "beaten"
 
 
-def _with_interval(values: Sequence[float]) -> str:
-    mean, low, high = mean_interval(values)
+def _with_interval(metric: str, values: Sequence[float]) -> str:
+    mean, low, high = possible(metric, mean_interval(values))
     sure = not math.isfinite(low) or low == high
     return amount(mean) if sure else f"{amount(mean)} ({amount(low)} to {amount(high)})"

@@ -14,6 +14,7 @@ from tunebook.analysis.curves import band, best_so_far, curves, top
 from tunebook.analysis.importance import importance, needed
 from tunebook.diagnose.base import Finding, Severity
 from tunebook.errors import many, times
+from tunebook.metrics import possible
 from tunebook.outcomes import Outcome
 from tunebook.playbook.base import Base, Chapter, tell_config
 from tunebook.report.augmented import augmented
@@ -213,9 +214,9 @@ def _cards(story: Story) -> Iterable[Card]:
     told = story.confirmation
     metric = story.goal.metric
     if told is not None:
-        yield Card(f"default, {metric}", *_with_interval(told["baseline"]))
+        yield Card(f"default, {metric}", *_with_interval(told["baseline"], metric))
         tone: Tone = "good" if story.base.adopted else "plain"
-        yield Card(f"tuned, {metric}", *_with_interval(told["winner"]), tone=tone)
+        yield Card(f"tuned, {metric}", *_with_interval(told["winner"], metric), tone=tone)
     if story.look is not None:
         for name, (value, low, high) in list(story.look.metrics.items())[:1]:
             looks = len(story.trials.looks)
@@ -225,8 +226,8 @@ def _cards(story: Story) -> Iterable[Card]:
     yield Card("trials", str(len(story.trials)), f"{failed} failed; {_time(story.trials.spent)} of work")
 
 
-def _with_interval(values: Sequence[float]) -> tuple[str, str]:
-    mean, low, high = mean_interval(values)
+def _with_interval(values: Sequence[float], metric: str) -> tuple[str, str]:
+    mean, low, high = possible(metric, mean_interval(values))
     return f"{mean:.4g}", f"95 % interval {low:.4g} to {high:.4g}, {many(len(values), 'seed')}"
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tunebook.metrics import possible
 from tunebook.samplers._embedding import Embedding
 from tunebook.samplers._gp import Priors, fit, posterior
 from tunebook.samplers._transforms import losses, targets
@@ -67,7 +68,7 @@ def recommend(space: Space, goal: Goal, trials: Iterable[Trial], seed: int = 0) 
         best, (low, mean, high) = _modelled(space, history, allowed)
     number = int(history.number[best])
     low, high = sorted((goal.value(low), goal.value(high)))
-    return Recommendation(told[number].config, goal.value(mean), low, high, number)
+    return Recommendation(told[number].config, *possible(goal.metric, (goal.value(mean), low, high)), number)
 
 
 def recommended(trials: Trials, space: Space, goal: Goal) -> Recommendation | None:
