@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm, truncnorm
 
-from tunebook.samplers._parzen import Layout, Parzen, Points, _log_mass, _tail
+from tunebook.samplers._kernels import Layout, _log_mass
+from tunebook.samplers._parzen import Parzen, Points, _tail
 from tunebook.space import Array, Choice, Float, Int, Parameter, Space
 
 MIXED = Space(
@@ -32,7 +33,11 @@ def some(space: Space, n: int, seed: int) -> Array:
 
 def mixture(space: Space, n: int = 7, seed: int = 0) -> Parzen:
     w = np.random.default_rng(seed + 1).uniform(0.5, 1.5, n)
-    return Parzen.around(Layout(space), some(space, n, seed), w, sharper=(2.0,))
+    return around(Layout(space), some(space, n, seed), w, 2.0)
+
+
+def around(layout: Layout, X: Array, w: Array, sharper: float = 1.0) -> Parzen:
+    return Parzen.around(layout, [X], [w], [sharper])
 
 
 def component(p: Parameter, x: float, centre: float, s: float, n: int) -> float:
@@ -49,10 +54,10 @@ def component(p: Parameter, x: float, centre: float, s: float, n: int) -> float:
 
 
 def by_definition(m: Parzen, space: Space, x: Array) -> float:
-    total = m.prior[0]
+    total = 0.0
     for i, row in enumerate(m.X):
         active = [j for j in range(space.dim) if not math.isnan(x[j])]
-        terms = (component(space.axes[j].parameter, x[j], row[j], m.s[0, j], len(m.X)) for j in active)
+        terms = (component(space.axes[j].parameter, x[j], row[j], m.s[0, j], len(m.X) - 1) for j in active)
         total += m.w[i] * math.prod(terms)
     return math.log(total)
 
@@ -99,7 +104,7 @@ def test_density_is_that_of_the_definition(space: Space) -> None:
 def test_density_of_very_narrow_kernels() -> None:
     """Where the product of kernels overflows single precision."""
     space = Space({f"x{i}": Float(0, 1) for i in range(40)})
-    m = Parzen.around(Layout(space), np.full((200, 40), 0.5), np.ones(200), sharper=(8.0,))
+    m = around(Layout(space), np.full((200, 40), 0.5), np.ones(200), 8.0)
     x = np.array([np.full(40, 0.5), np.full(40, 0.505), np.full(40, 0.9)])
     assert log_density(m, x) == pytest.approx([by_definition(m, space, row) for row in x], abs=2e-3)
 
@@ -134,8 +139,9 @@ def test_two_mixtures_are_those_that_they_are_alone(space: Space, counts: tuple[
     many, sharper, layout = sum(counts), (1.0, 4.0), Layout(space)
     X, w = some(space, many, seed=2), np.random.default_rng(3).uniform(0.5, 1.5, many)
     parts = slice(0, counts[0]), slice(counts[0], many)
-    alone = [Parzen.around(layout, X[p], w[p], sharper=(s,)) for p, s in zip(parts, sharper, strict=True)]
-    both, x = Parzen.around(layout, X, w, counts, sharper), some(space, 20, seed=9)
+    alone = [around(layout, X[p], w[p], s) for p, s in zip(parts, sharper, strict=True)]
+    both = Parzen.around(layout, [X[p] for p in parts], [w[p] for p in parts], sharper)
+    x = some(space, 20, seed=9)
     assert log_densities(both, x) == pytest.approx(np.array([log_density(m, x) for m in alone]), abs=1e-4)
     upper = layout.digits(x)[0] if layout.upper else None
     draws = [m.sample(50, np.random.default_rng(1), upper).X for m in (alone[0], both)]
@@ -149,19 +155,20 @@ def test_plus_is_around_with_one_more() -> None:
     m, x = mixture(MIXED), some(MIXED, 1, seed=8)
     more = m.plus(x[0])
     assert len(more.X) == len(m.X) + 1 == len(more.w)
-    assert more.w.sum() + more.prior[0] == pytest.approx(1.0) and more.w[-1] == more.prior[0]
+    assert more.w.sum() == pytest.approx(1.0) and more.w[-1] == more.w[-2]
+    assert np.array_equal(more.X[-2], x[0]) and np.isnan(more.X[-1]).all()
     assert log_density(more, x)[0] > log_density(m, x)[0]
 
 
 def test_an_observation_beyond_the_range_counts_less_the_farther_it_is() -> None:
     space = Space(x=Float(0, 1))
-    weights = [Parzen.around(Layout(space), np.array([[x], [0.5]]), np.ones(2)).w[0] for x in (1.0, 1.1, 1.5, 50.0)]
+    weights = [around(Layout(space), np.array([[x], [0.5]]), np.ones(2)).w[0] for x in (1.0, 1.1, 1.5, 50.0)]
     assert weights == sorted(weights, reverse=True)
     assert weights[0] == pytest.approx(1 / 3) and weights[-1] == pytest.approx(0.0)
 
 
 def test_no_observations_is_the_uniform_density() -> None:
-    m = Parzen.around(Layout(MIXED), np.empty((0, MIXED.dim)), np.ones(0))
+    m = around(Layout(MIXED), np.empty((0, MIXED.dim)), np.ones(0))
     points = m.sample(500, np.random.default_rng(0))
     assert m.log_density(points)[0] == pytest.approx(np.zeros(500))
     assert abs(np.nanmean(points.X[:, 0]) - 0.5) < 0.05

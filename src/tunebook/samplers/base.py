@@ -14,6 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import ClassVar, NamedTuple, final
 
 import numpy as np
@@ -27,7 +28,7 @@ REDRAWS = 64
 LEADING = 3
 EXPLORED = 1711
 RESAMPLED, FACTORS = 0.25, (0.8, 1.2)
-_OWN = 6  # columns of a table's facts before the losses
+_OWN = 6  # rows of a table's facts before the losses
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class History:
         """The losses (n,) of the first goal."""
         return np.asarray(self.losses[:, 0])
 
-    @property
+    @cached_property
     def partial(self) -> bool:
         """Whether trials were left at different steps."""
         reached = self.budget[self.feasible]
@@ -117,7 +118,7 @@ class _Table:
         self.configs: dict[bytes, Config] = {}
         self.trials: list[dict[int, _Told]] = []
         self.units = np.empty((16, dim))
-        self.facts = np.empty((16, _OWN + self.goals + self.limits))
+        self.facts = np.empty((_OWN + self.goals + self.limits, 16))
 
     def __contains__(self, key: str) -> bool:
         return key in self.at
@@ -129,7 +130,7 @@ class _Table:
         row = self.at[key] = len(self.at)
         if row == len(self.units):
             self.units = np.concatenate([self.units, np.empty_like(self.units)])
-            self.facts = np.concatenate([self.facts, np.empty_like(self.facts)])
+            self.facts = np.concatenate([self.facts, np.empty_like(self.facts)], axis=1)
         self.units[row] = units
         self.configs[units.tobytes()] = config
         self.trials.append({})
@@ -152,33 +153,31 @@ class _Table:
         means = [sum(x) / len(sound) for x in zip(*sound, strict=True)] if sound else [math.inf] * len(numbers)
         spread = sum((told[0] - means[0]) ** 2 for told in sound)
         spent = sum(t.seconds for t in order) / len(order)
-        self.facts[row] = min(trials), budget, len(sound), spent, spread, all(t.whole for t in order), *means
+        self.facts[:, row] = min(trials), budget, len(sound), spent, spread, all(t.whole for t in order), *means
 
     def history(self) -> History:
         n = len(self)
-        first, order = self.facts[:n, 0], np.arange(n)
+        first, order = self.facts[0, :n], np.arange(n)
         if (first[1:] > first[:-1]).all():
-            facts, units = self.facts[:n].copy(), self.units[:n]  # rows of units are only added
+            facts, units = self.facts[:, :n].copy(), self.units[:n]  # rows of units are only added
         else:
             order = np.argsort(first, kind="stable")
-            facts, units = self.facts[order], self.units[order]
-        number, budget, repeats = facts[:, :3].T.astype(np.int64)
-        losses, excess = facts[:, _OWN : _OWN + self.goals], facts[:, _OWN + self.goals :]
-        feasible = np.isfinite(losses[:, 0])
+            facts, units = self.facts[:, order], self.units[order]
+        number, budget, repeats = facts[:3].astype(np.int64)
+        losses, excess = facts[_OWN : _OWN + self.goals].T, facts[_OWN + self.goals :].T
+        feasible, whole = np.isfinite(losses[:, 0]), facts[5] > 0
         ends = self.ends(order, budget, losses[:, 0])
-        told = History(number, units, losses, budget, feasible, repeats, excess, facts[:, 3], ends,
-                       spread=facts[:, 4], whole=facts[:, 5] > 0)  # fmt: skip
-        for values in vars(told).values():
-            if isinstance(values, np.ndarray):
-                values.flags.writeable = False
-        return told
+        for values in (number, units, losses, budget, feasible, repeats, excess, facts, ends, whole):
+            values.flags.writeable = False
+        return History(number, units, losses, budget, feasible, repeats, excess, facts[3], ends, spread=facts[4],
+                       whole=whole)  # fmt: skip
 
     def ends(self, order: npt.NDArray[np.int64], budget: npt.NDArray[np.int64], losses: Array) -> Array:
         """Losses (n,) of rows in an order, carried to the furthest step; inf where infeasible."""
         sound = np.isfinite(losses)
         reached = budget[sound]
         if not len(reached) or reached.min() == reached.max():
-            return losses.copy()
+            return losses
         steps = levels(reached)
         at = np.full((len(order), len(steps)), np.nan)
         for i in np.flatnonzero(sound):

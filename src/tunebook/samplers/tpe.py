@@ -16,7 +16,8 @@ import numpy.typing as npt
 from tunebook.errors import SettingError
 from tunebook.samplers._belief import Belief
 from tunebook.samplers._budget import level
-from tunebook.samplers._parzen import Layout, Parzen
+from tunebook.samplers._kernels import Layout
+from tunebook.samplers._parzen import Parzen
 from tunebook.samplers._ranking import standing
 from tunebook.samplers.base import History, Sampler
 from tunebook.samplers.quasi import QuasiSampler
@@ -68,12 +69,11 @@ class TPESampler(Sampler):
         best, others = self._split(history)
         X, many = history.X, len(best)
         rank_weights = math.log(many + 0.5) - np.log(np.arange(1, many + 1))
-        rows = X[np.concatenate([best, others])]
+        rest = X.take(others, axis=0)
         if len(pending):
-            rows = np.concatenate([rows, _without(pending, X, self._first)])
-        w = np.ones(len(rows))
-        w[:many] = rank_weights / rank_weights.mean()
-        both = Parzen.around(self._layout, rows, w, (many, len(rows) - many), (1.0, SHARPER))
+            rest = np.concatenate([rest, _without(pending, X, self._first)])
+        weights = rank_weights / (rank_weights.sum() / many), np.ones(len(rest))
+        both = Parzen.around(self._layout, (X.take(best, axis=0), rest), weights, (1.0, SHARPER))
         taken = [X, pending] if len(pending) else [X]
         power = self._belief.weight(len(history))
         found: list[Array] = []
@@ -105,9 +105,11 @@ class TPESampler(Sampler):
         ratio = good - rest
         if self._belief.any:
             ratio = ratio + power * self._belief.log_density(x, self._lower)
-        order = np.argsort(-ratio, kind="stable")
-        free = (i for i in order.tolist() if not any(_among(rows, x[i], self._first) for rows in taken))
-        return np.asarray(x[next(free, int(order[0]))])
+        first = x[ratio.argmax()]
+        if not any(_among(rows, first, self._first) for rows in taken):
+            return np.asarray(first)
+        order = x[np.argsort(-ratio, kind="stable")]
+        return np.asarray(next((y for y in order if not any(_among(rows, y, self._first) for rows in taken)), first))
 
     def _split(self, history: History) -> tuple[Index, Index]:
         """Rows of the good ones, from the best on, and of the others."""
@@ -129,12 +131,11 @@ class TPESampler(Sampler):
 def _among(rows: Array, x: Array, first: Sequence[int]) -> bool:
     """Whether one of the rows (n, d) is the configuration x (d,), up to rounding; ``first`` are the axes to
     look at first."""
-    near = np.arange(len(rows))
     for j in first:
         if x[j] == x[j]:  # few agree on an axis that both have
-            near = np.flatnonzero(np.abs(rows[:, j] - x[j]) < 1e-9)
+            rows = rows[np.abs(rows[:, j] - x[j]) < 1e-9]
             break
-    same = (np.abs(rows[near] - x) < 1e-9) | (np.isnan(rows[near]) & np.isnan(x))
+    same = (np.abs(rows - x) < 1e-9) | (np.isnan(rows) & np.isnan(x)) if len(rows) else rows
     return bool(same.all(axis=1).any())
 
 
