@@ -51,21 +51,36 @@ class Parameter(ABC):
     def values(self, units: Array) -> list[Value]:
         """The values at codes (n,) in [0, 1]; what lies outside is clipped."""
 
-    @abstractmethod
+    @final
     def codes(self, values: Sequence[Value]) -> Array:
         """The codes (n,) of values: in [0, 1] inside the range, beyond it outside (numbers only).
 
         Raises SpaceError for a value that has no code: an unknown option, text for a number, a fraction for an Int, a
         number <= 0 on a log scale.
         """
+        return self.scale.codes(np.array([self.number(v) for v in values], dtype=np.float64))
+
+    @abstractmethod
+    def number(self, value: Value) -> float:
+        """What the scale takes for a value: a number itself, of an option its place. Raises SpaceError as ``codes``."""
+
+    @abstractmethod
+    def at(self, place: float) -> Value:
+        """A discrete parameter's value by its number; on a continuum the number itself."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> Scale | Lattice:
+        """How numbers are codes."""
 
     @abstractmethod
     def index(self, units: Array) -> Index:
         """Which of a discrete parameter's values each code (n,) stands for, from 0."""
 
-    @abstractmethod
+    @final
     def nth(self, index: Index) -> list[Value]:
         """A discrete parameter's values by their number."""
+        return [self.at(i) for i in index.tolist()]
 
     @abstractmethod
     def snap(self, units: Array) -> Array:
@@ -166,13 +181,14 @@ class _Number(Parameter):
         return self.decode(0.5) if self.default is None else self.default
 
     def values(self, units: Array) -> list[Value]:
-        return self.nth(self.index(units)) if self.lattice else self._scale.values(units).tolist()
+        if isinstance(self.scale, Lattice) or self.lattice:
+            return self.nth(self.index(units))
+        return self.scale.values(units).tolist()  # type: ignore[no-any-return]
 
-    def codes(self, values: Sequence[Value]) -> Array:
-        if not all(self.admits(v) for v in values):
-            odd = next(v for v in values if not self.admits(v))
-            raise SpaceError(rules.problem(31, "", "this value has no place on the scale", shown(odd), self._told))
-        return self._code(np.array(values, dtype=np.float64))
+    def number(self, value: Value) -> float:
+        if not self.admits(value):
+            raise SpaceError(rules.problem(31, "", "this value has no place on the scale", shown(value), self._told))
+        return float(value)  # type: ignore[arg-type]
 
     def index(self, units: Array) -> Index:
         # minimum and maximum: clip takes five times as long for a few numbers, and a few is what is asked for
@@ -187,7 +203,7 @@ class _Number(Parameter):
     def snap(self, units: Array) -> Array:
         if not self.lattice:
             return np.minimum(np.maximum(units, 0.0), 1.0)
-        return self._code(np.asarray(self.low + self.index(units) * self.lattice, dtype=np.float64))
+        return self.scale.codes(np.asarray(self.low + self.index(units) * self.lattice, dtype=np.float64))
 
     def slices(self, units: Array) -> tuple[Array, Array]:
         if not self.lattice:
@@ -196,7 +212,7 @@ class _Number(Parameter):
         if not self.log:
             return at / self.size, (at + 1) / self.size
         middle, half = np.asarray(self.low + at * self.lattice, dtype=np.float64), 0.5 * self.lattice
-        return self._code(middle - half), self._code(middle + half)
+        return self.scale.codes(middle - half), self.scale.codes(middle + half)
 
     def contains(self, value: Value) -> bool:
         if not self.admits(value):
@@ -225,15 +241,8 @@ class _Number(Parameter):
         return (math.log(low), math.log(high)) if self.log else (low, high)
 
     @cached_property
-    def _scale(self) -> Scale:
-        return Scale([self])
-
-    def _code(self, values: Array) -> Array:
-        if self.lattice and not self.log:
-            at = (values - self.low) / self.lattice
-            near = np.rint(at)
-            return np.asarray((np.where(np.abs(at - near) < 1e-6, near, at) + 0.5) / self.size)
-        return self._scale.codes(values)
+    def scale(self) -> Scale | Lattice:
+        return Lattice([self]) if self.lattice and not self.log else Scale([self])
 
     def admits(self, value: Value) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -267,6 +276,23 @@ class Scale:
         if isinstance(self._log, bool):
             return np.asarray(function(x)) if self._log else x
         return np.asarray(function(x, where=self._log, out=x.copy()))
+
+
+class Lattice:
+    """Evenly spaced numbers and options: how they are codes, of several parameters at once, one in each column. Of a
+    single one it takes arrays of any shape."""
+
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        told = [(p.low, p.lattice, p.size) if isinstance(p, _Number) else (0.0, 1.0, p.size) for p in parameters]
+        columns = np.array(told, dtype=np.float64).reshape(-1, 3)
+        rows: list[Array] = list(columns[0] if len(parameters) == 1 else columns.T)
+        self._low, self._step, self._size = rows
+
+    def codes(self, values: Array) -> Array:
+        """The codes of numbers and of places of options; beyond [0, 1] outside the range."""
+        at = (values - self._low) / self._step
+        near = np.rint(at)
+        return np.asarray((np.where(np.abs(at - near) < 1e-6, near, at) + 0.5) / self._size)
 
 
 class Steps:
@@ -316,9 +342,12 @@ class Float(_Number):
         # a person reads the default: 0.0001, not 0.00010000000000000009
         return min(max(float(f"{middle:.12g}"), self.low), self.high)
 
-    def nth(self, index: Index) -> list[Value]:
-        digits = max(_digits(self.low), _digits(self.lattice))
-        return [round(x, digits) for x in (self.low + index * self.lattice).tolist()]
+    def at(self, place: float) -> Value:
+        return round(self.low + place * self.step, self._decimals) if self.step else place
+
+    @cached_property
+    def _decimals(self) -> int:
+        return max(_digits(self.low), _digits(self.lattice))
 
 
 def _digits(number: float) -> int:
@@ -340,8 +369,8 @@ class Int(_Number):
     def lattice(self) -> float:
         return self.step or 1
 
-    def nth(self, index: Index) -> list[Value]:
-        return (int(self.low) + index * int(self.lattice)).tolist()  # type: ignore[no-any-return]
+    def at(self, place: float) -> Value:
+        return int(self.low) + int(place) * int(self.step or 1)
 
     def admits(self, value: Value) -> bool:
         return super().admits(value) and isinstance(value, int | float) and value == int(value)
@@ -382,8 +411,12 @@ class Choice(Parameter):
             object.__setattr__(self, "likely", tuple(self.likely))
 
     @cached_property
-    def _at(self) -> dict[object, int]:
+    def _places(self) -> dict[object, int]:
         return {key(option): i for i, option in enumerate(self.options)}
+
+    @cached_property
+    def _values(self) -> tuple[Value, ...]:
+        return tuple(self.options)
 
     @property
     def size(self) -> int:
@@ -405,19 +438,21 @@ class Choice(Parameter):
     def values(self, units: Array) -> list[Value]:
         return self.nth(self.index(units))
 
-    def codes(self, values: Sequence[Value]) -> Array:
-        at = [self._at.get(key(value), -1) for value in values]
-        if min(at, default=0) < 0:
-            odd = values[at.index(-1)]
-            raise SpaceError(rules.problem(31, "", "not one of the options", shown(odd), self._told(odd)))
-        return (np.array(at, dtype=np.float64) + 0.5) / self.size
+    def number(self, value: Value) -> float:
+        place = self._places.get(key(value))
+        if place is None:
+            raise SpaceError(rules.problem(31, "", "not one of the options", shown(value), self._told(value)))
+        return place
+
+    def at(self, place: float) -> Value:
+        return self._values[int(place)]
+
+    @cached_property
+    def scale(self) -> Scale | Lattice:
+        return Lattice([self])
 
     def index(self, units: Array) -> Index:
         return np.minimum(np.maximum(np.floor(units * self.size), 0), self.size - 1).astype(np.int64)
-
-    def nth(self, index: Index) -> list[Value]:
-        options = tuple(self.options)
-        return [options[i] for i in index.tolist()]
 
     def snap(self, units: Array) -> Array:
         return np.asarray((self.index(units) + 0.5) / self.size)
@@ -427,10 +462,10 @@ class Choice(Parameter):
         return at / self.size, (at + 1) / self.size
 
     def contains(self, value: Value) -> bool:
-        return key(value) in self._at
+        return key(value) in self._places
 
     def admits(self, value: Value) -> bool:
-        return key(value) in self._at
+        return key(value) in self._places
 
     def problems(self, where: str) -> list[Problem]:
         found = rules.choice(where, self.options, self.ordered)

@@ -21,6 +21,7 @@ from tunebook.space.parameter import (
     Float,
     Index,
     Int,
+    Lattice,
     Nested,
     Parameter,
     Scale,
@@ -135,35 +136,21 @@ class Space(Nested):
         given = self._rows(units)
         absent = np.isnan(given)
         filled = np.where(absent, self._starts, given)
-        gaps = set(np.flatnonzero(absent.any(axis=0)).tolist())
-        configs: list[dict[str, Value]] = [{} for _ in filled]
-        everywhere = list(range(len(filled)))
+        numbers = np.empty_like(filled)
         columns, scale = self._continuous
-        smooth = dict(zip(columns, scale.values(filled[:, columns]).T.tolist(), strict=True))
-        stepped, steps = self._stepped
-        index = dict(zip(stepped, steps.index(filled[:, stepped]).T, strict=True))
-        on = self._on(index, len(filled))
-        below = {name: np.flatnonzero(there).tolist() for name, there in on.items()}
-        for name, item in self._items.items():
-            j = self._column.get(name, -1)
-            where = everywhere
-            if name in self._when:
-                where = below[self._like[name]]
-                if not where:
-                    continue
-            if isinstance(item, Parameter):
-                values: list[Value]
-                if j in smooth:
-                    values = smooth[j] if where is everywhere else [smooth[j][i] for i in where]
+        numbers[:, columns] = scale.values(filled.take(columns, axis=1))
+        columns, steps = self._stepped
+        numbers[:, columns] = steps.index(filled.take(columns, axis=1))
+        configs: list[dict[str, Value]] = []
+        for row, gaps in zip(numbers.tolist(), absent.tolist(), strict=True):
+            config: dict[str, Value] = {}
+            for name, item in self._existing(config):
+                if isinstance(item, Parameter):
+                    j = self._column[name]
+                    config[name] = item.start if gaps[j] else item.at(row[j])
                 else:
-                    values = item.nth(index[j] if len(where) == len(everywhere) else index[j][where])
-                if j in gaps:
-                    for i in np.flatnonzero(absent[where, j]).tolist():
-                        values[i] = item.start
-            else:
-                values = [item] * len(where)
-            for i, value in zip(where, values, strict=True):
-                configs[i][name] = value
+                    config[name] = item
+            configs.append(config)
         return configs
 
     def encode(self, configs: Iterable[Config]) -> Array:
@@ -171,48 +158,46 @@ class Space(Nested):
 
         Raises SpaceError for a configuration that lacks an active value or holds one that has no code.
         """
-        rows = list(configs)
-        out = np.full((len(rows), self.dim), np.nan)
+        rows = [self._numbers(config) for config in configs]
+        out = np.empty((len(rows), self.dim))
         if not rows:
             return out
-        below = {name: [i for i, c in enumerate(rows) if self.active(name, c)] for name, _ in self._together}
-        places = {j: below[name] for name, columns in self._together for j in columns}
-        # what is anything but a sound number is left to the axes themselves, which say what is wrong
-        quick = self._quick(rows, places, out)
-        for j, axis in enumerate(self.axes):
-            where = places.get(j, range(len(rows)))
-            if not where or (quick and j in self._curved[0]):
-                continue
-            try:
-                codes = axis.parameter.codes([rows[i][axis.name] for i in where])
-                out[slice(None) if len(where) == len(rows) else where, j] = codes
-            except KeyError:
-                i = next(i for i in where if axis.name not in rows[i])
-                raise SpaceError("a configuration lacks a value", where=axis.name, got=shown(dict(rows[i])),
-                                 fix="Space.adapt fills defaults in", code="SPACE-114") from None  # fmt: skip
-            except SpaceError as bad:
-                raise SpaceError([replace(p, where=axis.name) for p in bad.problems]) from None
+        numbers = np.array(rows, dtype=np.float64)
+        for columns, scale in self._scales:
+            out[:, columns] = scale.codes(numbers.take(columns, axis=1))
         return out
 
-    def _quick(self, rows: Sequence[Config], places: Mapping[int, Sequence[int]], out: Array) -> bool:
-        """Writes the codes of the axes that one scale can deal with, if all their values are sound: whether it did."""
-        columns, kinds, scale = self._curved
-        codes = np.full((len(columns), len(rows)), np.nan)
-        for k, (j, kind) in enumerate(zip(columns, kinds, strict=True)):
-            name, where = self.axes[j].name, places.get(j)
-            values = [c.get(name) for c in rows] if where is None else [rows[i].get(name) for i in where]
-            if not all(type(v) is kind and isinstance(v, int | float) and 0 < v < 1e308 for v in values):
-                return False
-            codes[k, slice(None) if where is None else where] = values
-        out[:, columns] = scale.codes(codes.T)
-        return True
+    def _numbers(self, config: Config) -> list[float]:
+        """What the axes' scales take (dim,) for a configuration, NaN where inactive."""
+        out = [math.nan] * self.dim
+        for name, item in self._existing(config):
+            if not isinstance(item, Parameter):
+                continue
+            try:
+                out[self._column[name]] = item.number(config[name])
+            except KeyError:
+                raise SpaceError("a configuration lacks a value", where=name, got=shown(dict(config)),
+                                 fix="Space.adapt fills defaults in", code="SPACE-114") from None  # fmt: skip
+            except SpaceError as bad:
+                raise SpaceError([replace(p, where=name) for p in bad.problems]) from None
+        return out
+
+    def _existing(self, config: Config) -> Iterator[tuple[str, Parameter | Value]]:
+        """What exists given the values in a configuration, which may be filled in meanwhile: parents come first."""
+        here: dict[str, bool] = {}
+        for name, item in self._items.items():
+            like = self._like.get(name)
+            if like is not None and like not in here:
+                here[like] = self.active(name, config)
+            if like is None or here[like]:
+                yield name, item
 
     def mask(self, units: Array) -> Array:
         """The same array with NaN wherever an axis is inactive and no NaN elsewhere."""
         given = self._rows(units)
         out = np.where(np.isnan(given), self._starts, given)
         stepped, steps = self._stepped
-        index = dict(zip(stepped, steps.index(out[:, stepped]).T, strict=True))
+        index = dict(zip(stepped.tolist(), steps.index(out[:, stepped]).T, strict=True))
         on = self._on(index, len(out))
         for name, columns in self._together:
             out[np.flatnonzero(~on[name])[:, None], columns] = np.nan
@@ -267,10 +252,10 @@ class Space(Nested):
         return [(name, self._when[name]) for name in self._items if name in first]
 
     @cached_property
-    def _stepped(self) -> tuple[list[int], Steps]:
+    def _stepped(self) -> tuple[Index, Steps]:
         """The columns of the axes that are not continuous, and how their codes are numbers of values."""
         told = [(j, a.parameter) for j, a in enumerate(self.axes) if a.parameter.size]
-        return [j for j, _ in told], Steps([p for _, p in told])
+        return np.array([j for j, _ in told], dtype=np.int64), Steps([p for _, p in told])
 
     @cached_property
     def _column(self) -> dict[str, int]:
@@ -286,19 +271,23 @@ class Space(Nested):
         return list(groups.items())
 
     @cached_property
-    def _continuous(self) -> tuple[list[int], Scale]:
+    def _continuous(self) -> tuple[Index, Scale]:
         """The columns of the continuous axes, and their scales."""
         told = [(j, p) for j, a in enumerate(self.axes) if isinstance(p := a.parameter, Float) and not p.size]
-        return [j for j, _ in told], Scale([p for _, p in told])
+        return np.array([j for j, _ in told], dtype=np.int64), Scale([p for _, p in told])
 
     @cached_property
-    def _curved(self) -> tuple[list[int], list[type], Scale]:
-        """The columns of the axes without a lattice or with one on a log scale, the type of each one's values, and
-        their scales: such codes are worked out at once."""
-        told = [(j, p) for j, a in enumerate(self.axes) if isinstance(p := a.parameter, Float | Int)]
-        told = [(j, p) for j, p in told if p.log or not p.size]
-        kinds: list[type] = [int if isinstance(p, Int) else float for _, p in told]
-        return [j for j, _ in told], kinds, Scale([p for _, p in told])
+    def _scales(self) -> list[tuple[Index, Scale | Lattice]]:
+        """The scales of all axes, as few as there can be, each with its columns."""
+        axes = [(j, a.parameter) for j, a in enumerate(self.axes)]
+        even = [(j, p) for j, p in axes if isinstance(p.scale, Lattice)]
+        rest = [(j, p) for j, p in axes if isinstance(p, Float | Int) and not isinstance(p.scale, Lattice)]
+        out: list[tuple[Index, Scale | Lattice]] = []
+        if even:
+            out.append((np.array([j for j, _ in even]), Lattice([p for _, p in even])))
+        if rest:
+            out.append((np.array([j for j, _ in rest]), Scale([p for _, p in rest])))
+        return out
 
     @cached_property
     def _starts(self) -> Array:
@@ -381,9 +370,7 @@ class Space(Nested):
         no code here (an unknown option, a fraction for an Int, a number <= 0 on a log scale) has no place.
         """
         out: dict[str, Value] = {}
-        for name, item in self._items.items():
-            if not self.active(name, out):
-                continue
+        for name, item in self._existing(out):
             if not isinstance(item, Parameter):
                 before = config.get(name, item)
                 if key(before) != key(item) and not (_is_number(item) and _is_number(before)):
