@@ -1,11 +1,14 @@
 """The loop: what a study does with trials, budgets, failures, interruptions and resumption."""
 
 import math
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tunebook.errors import FailingStudy, SettingError, StudyBusy, StudyMismatch
+from tunebook.errors import FailingStudy, ObjectiveError, SettingError, StudyBusy, StudyMismatch
 from tunebook.executors.serial import SerialExecutor
 from tunebook.executors.simulated import SimulatedExecutor
 from tunebook.jobs import open_study
@@ -246,6 +249,81 @@ def test_ask_and_tell(tmp_path):
         study.begin(search(TPESampler, steps=3))
         assert len(study._begun().sampler.history) == 2
         assert study.ask()[0].number == 2
+
+
+LOOP = """
+import os, signal, sys
+from tunebook import Float, Goal, Space, open_study
+
+folder, die = sys.argv[1], int(sys.argv[2])
+space = Space(x=Float(-5, 5), y=Float(-5, 5))
+with open_study(space, Goal("loss"), sampler="tpe", folder=folder) as study:
+    if not study.trials:
+        study.try_first({"x": 4.0})
+    while sum(t.status.over for t in study.trials.values()) < 15:
+        for trial in study.ask(3):
+            if trial.number == die and trial.attempt == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            study.tell(trial, loss=trial.config["x"] ** 2 + trial.config["y"] ** 2)
+    print([(t.number, t.round, dict(t.config), t.value(Goal("loss"))) for t in study.trials.values()])
+"""
+
+
+def test_what_was_asked_and_not_told_before_a_kill_is_handed_out_again(tmp_path):
+    def loop(name, die):
+        return subprocess.run([sys.executable, "-c", LOOP, str(tmp_path / name), str(die)], capture_output=True,
+                              text=True, check=False)  # fmt: skip
+
+    whole = loop("whole", -1)
+    assert whole.returncode == 0 and "(14, " in whole.stdout, whole.stderr
+    for die in (0, 13):
+        name = f"killed-{die}"
+        assert loop(name, die).returncode == -signal.SIGKILL
+        assert loop(name, -1).stdout == whole.stdout
+
+
+def test_an_ask_after_a_lost_process_begins_with_its_trials(tmp_path):
+    store = MemoryStore()
+    with Study(store, tmp_path) as study:
+        study.begin(search(steps=3))
+        a, b, c = study.ask(3)
+        study.tell(b, step=1, loss=2.0)
+        study.tell(c, loss=3.0)
+    with Study(store, tmp_path) as study:
+        study.begin(search(steps=3))
+        assert [(t.number, t.attempt, t.config) for t in study.ask(1)] == [(0, 2, a.config)]
+        again = study.ask(3)
+        assert [(t.number, t.attempt, t.step) for t in again] == [(1, 2, 1)], "and no new ones beside them"
+        assert study.tell(b, step=1, loss=9.0).curve[0].metrics == {"loss": 2.0}, "what is known stays"
+        study.tell(b, step=2, loss=1.0)
+        with pytest.raises(ObjectiveError, match="loss"):
+            study.tell(b, step=3, accuracy=1.0)
+        assert study.ask(1)[0].number == 3
+    with Study(store, tmp_path) as study:
+        study.begin(search(steps=3))
+        assert study.tell(0, loss=1.0).status is Status.COMPLETED, "what was lost may be told of without asking"
+        assert [t.number for t in study.ask(9)] == [1, 3]
+
+
+def test_a_study_is_asked_and_told_inside_its_with_block(tmp_path):
+    study = open_study(SPACE, GOAL, folder=tmp_path)
+    with pytest.raises(SettingError, match="with open_study"):
+        study.ask()
+    with study:
+        trial = study.ask()[0]
+        study.tell(trial, loss=1.0)
+        other = study.ask()[0]
+    for what in (study.ask, lambda: study.tell(other, loss=1.0), lambda: study.try_first({"x": 1.0})):
+        with pytest.raises(SettingError, match="with open_study"):
+            what()
+    assert study.front == [study.trials[0]] and study.best() is not None and len(study.trials) == 2
+
+
+@pytest.mark.parametrize("n", [-1, 1.5, True, "2"])
+def test_an_odd_number_of_trials_is_refused(n, tmp_path):
+    with open_study(SPACE, GOAL, folder=tmp_path) as study, pytest.raises(SettingError, match="whole number"):
+        study.ask(n)
+    assert study.trials == {}
 
 
 class Losing(SerialExecutor):

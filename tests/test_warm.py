@@ -45,6 +45,7 @@ def test_points_are_tried_first_and_the_record_knows_them(tmp_path: Path) -> Non
         study.try_first(wanted[2], wanted[0])
         assert study.ask(1)[0].config == {"x": 0.25, "y": 0.5, "kind": "b", "fixed": 3}
     with open_study(SPACE, GOAL, sampler="random", folder=tmp_path) as study:  # as after a driver was lost
+        assert study.ask(3)[0].config["x"] == 0.25, "it was not told of, so it is handed out again"
         second, third, fourth = (t.config for t in study.ask(3))
         assert second == {"x": 0.5, "y": 0.125, "kind": "a", "fixed": 3}
         assert third == {"x": 0.5, "y": 1.0, "kind": "b", "fixed": 3}
@@ -105,8 +106,11 @@ def test_lists_are_wanted(name: str, value: object, tmp_path: Path) -> None:
 
 
 def test_points_need_an_open_round(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="no round is open"):
-        Study(open_study(SPACE, GOAL, folder=tmp_path).store, tmp_path).try_first({"x": 0.5})
+    with (
+        Study(open_study(SPACE, GOAL, folder=tmp_path).store, tmp_path) as study,
+        pytest.raises(SettingError, match="no round is open"),
+    ):
+        study.try_first({"x": 0.5})
 
 
 # earlier studies

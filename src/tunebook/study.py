@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tunebook.errors import FailingStudy, ObjectiveError, SettingError, SpaceError, StudyMismatch
+from tunebook.errors import FailingStudy, ObjectiveError, SettingError, SpaceError, StudyMismatch, shown
 from tunebook.executors.base import Executor
 from tunebook.faults import point
 from tunebook.measurement import check_measurement
@@ -60,6 +60,7 @@ MOST_LOSSES = 3
 SAME_FAILURES = 3
 FIRST = "first"  # the topic of the note on what is to be tried first
 STOPPED = "stopped early by the scheduler"
+LOST = "the driver was lost"
 MOST_WAITING = 256
 MOST_SECONDS = 0.5
 POLL_SECONDS = 0.25
@@ -124,15 +125,20 @@ class Study:
         self._waiting: list[Event] = []
         self._since = 0.0
         self._held = ExitStack()
+        self._driving = False
+        self._lost: list[int] = []
 
     def __enter__(self) -> Self:
         self._held.enter_context(self.store.claim())
         self.trials = self.store.trials()
+        self._driving = True
+        self._lost = [t.number for t in self.trials.with_status(Status.RUNNING)]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._driving = False
         self._held.close()
 
     def interrupt(self) -> None:
@@ -205,6 +211,7 @@ class Study:
 
     def _log(self, events: Sequence[Event]) -> None:
         """Fold events into the state and write them to the record; nothing acts on them before that."""
+        self._check_driving()
         apply(self.trials, events)
         self._waiting.extend(events)
         self._flush()
@@ -262,19 +269,46 @@ class Study:
     # people who own their loop
 
     def ask(self, n: int = 1) -> list[Trial]:
-        """Up to ``n`` new trials for one's own loop; fewer when the space is exhausted. Call ``begin`` first."""
-        search = self._begun()
-        events = self._fresh(search, (search.scheduler.steps,) * n, self._now())
-        self._log(events)
-        return [self.trials[e.number] for e in events if isinstance(e, Created)]
+        """Up to ``n`` trials for one's own loop; fewer, or none, when the space is exhausted. Call ``begin`` first.
 
-    def tell(self, number: int, *, step: int | None = None, failed: str | None = None, **metrics: float) -> Trial:
-        """Report metrics of an asked trial at ``step`` (its last if not given, which ends it), or that it failed."""
+        Trials that a process before this one asked for and did not tell of come first, with their numbers, as a new
+        attempt. An ask that gives such trials gives no new ones beside them: then batches, and what is proposed after
+        them, are what they would have been. Raises SettingError for an ``n`` below 0 and outside of the ``with`` block.
+        """
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise SettingError("the number of trials must be a whole number", where="ask", got=shown(n),
+                               expected="0 or more", fix="study.ask(1)")  # fmt: skip
+        search, now = self._begun(), self._now()
+        lost = map(self.trials.__getitem__, self._lost)
+        again = [t for t in lost if t.round == search.round and t.status is Status.RUNNING][:n]
+        events: list[Event] = [Launched(t.number, t.attempt + 1, t.until, now, LOST) for t in again]
+        if not again:
+            events = self._fresh(search, (search.scheduler.steps,) * n, now)
+        self._log(events)
+        self._lost = [number for number in self._lost if number not in {t.number for t in again}]
+        return [self.trials[e.number] for e in events if isinstance(e, Launched)]
+
+    def tell(
+        self, trial: int | Trial, /, *, step: int | None = None, failed: str | None = None, **metrics: float
+    ) -> Trial:
+        """Report metrics of an asked trial (or its number) at ``step``, or that it failed; returns it as it is then.
+
+        Without a ``step`` that is its last, which ends it. Steps that the record has from an attempt before are passed
+        over. Raises SettingError for a trial that is not open, ObjectiveError for what is no measurement.
+        """
+        number = trial.number if isinstance(trial, Trial) else trial
+        return self._told(number, step, failed, metrics)
+
+    def _told(self, number: int, step: int | None, failed: str | None, metrics: Mapping[str, float]) -> Trial:
         search = self._begun()
         trial = self.trials.get(number)
         if trial is None or trial.status is not Status.RUNNING:
-            raise SettingError("no such trial is open", where="tell", got=str(number),
+            raise SettingError("no such trial is open", where="tell", got=shown(number),
                                expected="a trial that ask() gave and that was not ended")  # fmt: skip
+        if number in self._lost:
+            self._lost.remove(number)
+        if step is not None and trial.attempt > 1 and failed is None and step <= trial.step:
+            return trial
         events: list[Event] = []
         at, now = trial.until if step is None else step, self._now()
         if failed is not None:
@@ -318,8 +352,14 @@ class Study:
 
     def _begun(self) -> Search:
         if self._search is None:
+            self._check_driving()
             raise SettingError("no round is open", fix="study.begin(search) first")
         return self._search
+
+    def _check_driving(self) -> None:
+        if not self._driving:
+            raise SettingError("the study is not open: its 'with' block has ended, or was never entered",
+                               where=str(self.folder), fix="with open_study(...) as study: ...")  # fmt: skip
 
     def _fresh(self, search: Search, targets: Sequence[int], now: float, after: int = 0) -> list[Event]:
         """Created and Launched of new trials as one batch: apart, a kill between them leaves a trial with no target."""
@@ -452,7 +492,7 @@ class _Loop:
         stopped = [t for t, stop in zip(lost, judged, strict=True) if stop]
         again = [t for t, stop in zip(lost, judged, strict=True) if not stop]
         self.study._log([Ended(t.number, t.attempt, Status.STOPPED, at=now, note=STOPPED) for t in stopped])
-        self._launch([Launched(t.number, t.attempt + 1, t.until, now, "the driver was lost") for t in again])
+        self._launch([Launched(t.number, t.attempt + 1, t.until, now, LOST) for t in again])
 
     def _now(self) -> float:
         return self.executor.now()
