@@ -53,6 +53,12 @@ def test_the_default_stays_inside():
     assert got.problems("x") == []
 
 
+def test_a_belief_that_the_trials_have_left_behind_goes():
+    low, both = Float(0, 1, likely=(0.1, 0.2)), Float(0, 1, likely=(0.1, 0.9))
+    assert narrowed(low, 0.5, 1.0) == Float(0.5, 1)
+    assert narrowed(both, 0.5, 1.0) == Float(0.5, 1, likely=(0.1, 0.9))
+
+
 def test_narrowing_rounds_outwards_on_a_lattice_and_leaves_small_cuts():
     assert narrowed(Float(0.0, 1.0), 0.04, 0.97) is None
     got = narrowed(Int(1, 100), 0.3, 0.6)

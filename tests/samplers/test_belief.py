@@ -57,6 +57,10 @@ def test_a_belief_is_part_of_the_space() -> None:
         Float(0, 1, likely=(float("nan"), 1.0)),
         Float(1e-3, 1, log=True, likely=(0.0, 0.5)),
         Int(1, 9, likely=("2", "4")),  # type: ignore[arg-type]
+        Int(1, 4, likely=(3, 3)),
+        Float(0, 1, likely=(2, 3)),
+        Float(0, 1, likely=(-1, 0)),
+        Int(5, 9, likely=(1, 5)),
         Choice(["a", "b"], likely=[1]),
         Choice(["a", "b"], likely=[1, -1]),
         Choice(["a", "b"], likely=[0, 0]),
@@ -64,8 +68,14 @@ def test_a_belief_is_part_of_the_space() -> None:
     ],
 )
 def test_what_is_no_belief_is_refused(bad: Parameter) -> None:
-    with pytest.raises(SpaceError, match="likely"):
+    with pytest.raises(SpaceError, match="likely") as refused:
         Space(x=bad)
+    if not isinstance(bad, Choice):
+        assert f"try: likely=({bad.low!r}, {bad.high!r}), or a part of it" in str(refused.value)  # type: ignore[attr-defined]
+
+
+def test_a_belief_may_reach_beyond_the_range() -> None:
+    assert Space(x=Float(0, 1, likely=(0.8, 1.2))).parameters["x"].likely == (0.8, 1.2)  # type: ignore[attr-defined]
 
 
 def test_densities_are_relative_to_the_uniform_one() -> None:

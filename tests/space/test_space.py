@@ -224,7 +224,9 @@ def test_the_ends_are_exact() -> None:
 def test_steps_are_the_numbers_that_a_person_would_write() -> None:
     assert Float(0, 1, step=0.1).ladder() == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
     assert Int(16, 64, step=16).ladder() == [16, 32, 48, 64]
-    assert Int(1, 100, log=True).ladder(3) == [1, 7, 42]
+    assert Int(1, 100, log=True).ladder(3) == [1, 7, 100]
+    assert Int(1, 20).ladder(3) == [1, 11, 20] and Int(1, 20).ladder(1) == [11]
+    assert Choice(list("abcdefg"), ordered=True).ladder(3) == ["a", "d", "g"]
     assert Float(1e-4, 1e-2, log=True).start == 0.001
 
 

@@ -103,7 +103,10 @@ def _moved(parameter: Parameter, side: str, new: float, outwards: bool) -> Param
     default = parameter.default
     if default is not None:
         default = min(max(default, low), high)
-    out = replace(parameter, low=low, high=high, default=default)
+    likely = parameter.likely
+    if likely is not None and max(likely[0], low) >= min(likely[1], high):
+        likely = None  # a belief that the trials have left behind
+    out = replace(parameter, low=low, high=high, default=default, likely=likely)
     return None if out.problems("") else out
 
 

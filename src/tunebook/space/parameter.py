@@ -121,13 +121,10 @@ class Parameter(ABC):
     @final
     def ladder(self, points: int = 0) -> list[Value]:
         """Distinct values spread over the range: all of them where they are unordered or at most ``points`` (with 0:
-        all), else up to ``points`` of them, evenly on the scale."""
+        all), else up to ``points`` of them, evenly on the scale and with both ends (the middle where it is one)."""
         if self.size and (points < 1 or self.unordered or self.size <= points):
             return self.nth(np.arange(self.size))
-        if self.size:
-            units = (np.arange(points) + 0.5) / points
-        else:
-            units = np.linspace(0.0, 1.0, points) if points > 1 else np.array([0.5])
+        units = np.linspace(0.0, 1.0, points) if points > 1 else np.array([0.5])
         return list(dict.fromkeys(self.values(units)))
 
     def as_dict(self) -> dict[str, Any]:
@@ -227,7 +224,7 @@ class _Number(Parameter):
         found = rules.number(where, self.low, self.high, self.log, self.step, whole=whole)
         if not found and self.default is not None and not self.contains(self.default):
             found = [rules.default(where, self.default, self._told)]
-        return found or rules.likely_range(where, self.likely, self.log)
+        return found or rules.likely_range(where, self.likely, self.low, self.high, self.log)
 
     @property
     def _told(self) -> str:

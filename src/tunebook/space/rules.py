@@ -164,16 +164,18 @@ def default(where: str, value: object, expected: str) -> Problem:
 # beliefs
 
 
-def likely_range(where: str, likely: object, log: bool) -> list[Problem]:
-    """Where good numbers are believed to be."""
+def likely_range(where: str, likely: object, low: float, high: float, log: bool) -> list[Problem]:
+    """Where good numbers are believed to be: a range that is, at least in part, inside that of the hyperparameter."""
     if likely is None:
         return []
     pair = likely if isinstance(likely, tuple) and len(likely) == 2 else ()
-    low, high = pair if all(_is_finite(x) for x in pair) and pair else (1.0, 0.0)
-    if low < high and (low > 0 or not log):
+    least, most = pair if all(_is_finite(x) for x in pair) and pair else (1.0, 0.0)
+    if least < most and (least > 0 or not log) and max(least, low) < min(most, high):
         return []
-    return [problem(121, where, "this is no range of likely values", f"likely={shown(likely)}",
-                    "(low, high), low < high" + (", above 0" if log else ""), "likely=(0.001, 0.1)")]  # fmt: skip
+    what = "the likely values are outside of the range" if least < most else "this is no range of likely values"
+    expected = f"(a, b), a < b, within {low!r} to {high!r}" + (", above 0" if log else "")
+    return [problem(121, where, what, f"likely={shown(likely)}", expected,
+                    f"likely=({low!r}, {high!r}), or a part of it")]  # fmt: skip
 
 
 def likely_options(where: str, likely: object, options: Sequence[object] | Mapping[str, object]) -> list[Problem]:
