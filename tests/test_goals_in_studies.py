@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tunebook import Goal, Space, open_study, tune
@@ -51,6 +52,9 @@ def test_a_study_hands_over_its_front(tmp_path: Path) -> None:
     assert record.best is not None and answer["observed"]["trial"] == record.best.number == record.front[0].number
     words = in_words(answer)
     assert "size (minimize)" in words and "memory <= 80" in words and "beats one of these" in words
+    story = story_in(record)
+    assert story is not None and story.recommended is not None
+    assert answer["recommended"]["trial"] == story.recommended.trial and "95 % interval" in words
 
 
 def test_the_report_shows_the_front(tmp_path: Path) -> None:
@@ -61,6 +65,45 @@ def test_the_report_shows_the_front(tmp_path: Path) -> None:
     text = render_markdown(study_report(story))
     assert "## The front" in text and "loss and size" in text
     assert all(f"| {t.number} |" in text for t in record.front)
+
+
+def noisy(folder: Path, n: int, goal: Goal) -> None:
+    """Trial 0 is very lucky."""
+    rng = np.random.default_rng(0)
+    with open_study(SPACE, goal, sampler="random", folder=folder) as study:
+        for trial in study.ask(n):
+            x, y = float(trial.config["x"]), float(trial.config["y"])  # type: ignore[arg-type]
+            noise = 0.15 * rng.standard_normal() - 0.8 * (trial.number == 0)
+            study.tell(trial.number, loss=(x - 0.4) ** 2 + y**2 + noise, memory=100 + x)
+
+
+def test_the_report_and_the_terminal_recommend_the_same(tmp_path: Path) -> None:
+    noisy(tmp_path, 40, Goal("loss"))
+    record = read_record(tmp_path)
+    story = story_in(record)
+    assert story is not None and record.best is not None and story.recommended is not None
+    assert dict(story.recommended.config) != dict(record.best.config), "the luckiest is another one"
+    answer = answer_of(record, story)
+    assert answer["config"] == story.config == story.recommended.config
+    (said,) = [line for line in in_words(answer).splitlines() if "By all trials together" in line]
+    said = said.removeprefix("Not confirmed on fresh seeds. ")
+    assert "95 % interval" in said and f"(trial {record.best.number}); the best of many noisy values" in said
+    report = render_markdown(study_report(story)).replace("\\", "")
+    assert said in report
+    for name, value in story.recommended.config.items():
+        assert f"| `{name}` | `{value:.6g}` |" in report
+
+
+def test_where_no_trial_keeps_a_limit_the_report_says_what_the_terminal_says(tmp_path: Path) -> None:
+    noisy(tmp_path, 6, Goal("loss", limits=[Limit("memory", most=80)]))
+    record = read_record(tmp_path)
+    story = story_in(record)
+    assert story is not None
+    answer = answer_of(record, story)
+    assert answer["config"] is None and answer["why"].startswith("no trial keeps memory <= 80; the nearest is trial")
+    report = render_markdown(study_report(story)).replace("\\", "")
+    assert "No configuration keeps the limits so far" in report and answer["why"][1:] in report
+    assert "Nothing keeps the limits so far: 6 trials ran" in report
 
 
 def test_a_study_with_one_goal_has_the_best_for_a_front_and_no_table(tmp_path: Path) -> None:

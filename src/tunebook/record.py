@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunebook.outcomes import closest, front
-from tunebook.samplers.recommend import Recommendation, recommended
-from tunebook.space import Space
 from tunebook.stores.base import Holder
 from tunebook.stores.drivers import driver_of
 from tunebook.stores.sql import SqlStore
@@ -71,14 +69,6 @@ class Record:
         told = [t for t in self.trials.values() if not t.context.final and math.isfinite(t.loss(goal))]
         told = [t for t in told if is_whole(t, goal)] or told
         return min(told, key=lambda t: t.loss(goal), default=None)
-
-    @property
-    def recommended(self) -> Recommendation | None:
-        """The configuration to hand over by a model of all trials, with an interval; None if none succeeded."""
-        if not self.trials.opened:
-            return None
-        last = list(self.trials.opened.values())[-1]
-        return recommended(self.trials, Space.from_dict(last.space), last.goal)
 
     @property
     def front(self) -> list[Trial]:

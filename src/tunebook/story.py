@@ -136,7 +136,7 @@ def story_in(record: Record) -> Story | None:
     space = Space.from_dict(opened.space)
     steps = int(opened.about.get("steps", 1))
     base = Base(space, space.default, opened.goal, steps, max(1, len(trials)), final=False, baseline=space.default)
-    return story_of(record, (), base if record.best is None else replace(base, config=record.best.config))
+    return story_of(record, (), base)
 
 
 class _Over(Exception):

@@ -74,3 +74,33 @@ def test_limits_and_budgets_come_first() -> None:
 def test_losses_of_targets(scale: float) -> None:
     y = scale * np.random.default_rng(0).lognormal(size=40)
     assert np.allclose(losses(y, targets(y, False)), y, rtol=1e-6)
+
+
+def again(trials: list[Trial], number: int, value: float) -> Trial:
+    curve = (Measurement(1, {"m": value}),)
+    return Trial(len(trials), "r", trials[number].config, status=Status.COMPLETED, until=1, curve=curve)
+
+
+def test_where_repeats_agree_the_best_value_is_told_as_it_is() -> None:
+    goal, trials = Goal("m"), run(0, 0.0)
+    best = min(trials, key=lambda t: t.value(goal))
+    more = [*trials, again(trials, 7, trials[7].value(goal))]
+    told = recommend(SPACE, goal, more)
+    assert told is not None and told.exact and told.config == best.config
+    assert told.mean == told.low == told.high == best.value(goal)
+    noisy = recommend(SPACE, goal, [*more, again(more, 9, trials[9].value(goal) + 1e-9)])
+    assert noisy is not None and not noisy.exact and noisy.low < noisy.mean < noisy.high
+    unknown = recommend(SPACE, goal, trials)
+    assert unknown is not None and not unknown.exact and unknown.low < unknown.high
+
+
+def test_ties_are_no_proof_of_values_without_noise() -> None:
+    goal = Goal("m")
+    trials = [again([*run(0, 0.0)][: i + 1], i, round(t.value(goal), 1)) for i, t in enumerate(run(0, 0.0))]
+    trials = [Trial(i, "r", t.config, status=t.status, until=1, curve=t.curve) for i, t in enumerate(trials)]
+    one = recommend(SPACE, goal, [*trials, again(trials, 3, trials[3].value(goal))])
+    assert one is not None and not one.exact
+    for _ in range(4):
+        trials.append(again(trials, 3, trials[3].value(goal)))
+    four = recommend(SPACE, goal, trials)
+    assert four is not None and four.exact

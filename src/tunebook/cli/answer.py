@@ -13,6 +13,7 @@ from tunebook.metrics import possible
 from tunebook.outcomes import Outcome, front_of
 from tunebook.playbook.limits import nearest_to_limits
 from tunebook.record import Record
+from tunebook.report.best import unconfirmed
 from tunebook.report.study import Story
 from tunebook.samplers.recommend import Recommendation
 
@@ -55,14 +56,14 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
         told["repeats"] = f"{story.unit}s"
         told["outcomes"] = [_outcome(o, story) for o in story.outcomes]
         told |= outputs_of(story)
-    elif not goal.also and (surest := record.recommended) is not None:
+    elif story is not None and (surest := story.recommended) is not None:
         told |= {"source": "recommended", "config": dict(surest.config), "recommended": _recommended(surest)}
     return told
 
 
 def _recommended(best: Recommendation) -> dict[str, Any]:
     low, high = (v if math.isfinite(v) else None for v in (best.low, best.high))
-    return {"trial": best.trial, "value": best.mean, "low": low, "high": high}
+    return {"trial": best.trial, "value": best.mean, "low": low, "high": high, "exact": best.exact}
 
 
 def outputs_of(story: Story) -> dict[str, Any]:
@@ -108,13 +109,12 @@ def _summary(metric: str, values: Sequence[float], unit: str) -> dict[str, Any]:
 
 
 def _in_a_sentence(told: dict[str, Any], metric: str) -> str:
-    """What a model of all trials recommends, if it was asked."""
-    best = told.get("recommended")
-    if best is None:
-        return ""
-    known = best["low"] is not None
-    interval = f", between {cell(best['low'])} and {cell(best['high'])}" if known else ""
-    return f"By all trials together the best is trial {best['trial']}: {metric} {cell(best['value'])}{interval}. "
+    """What a model of all trials recommends, if it was asked, and the best single value."""
+    best, observed = told.get("recommended"), told["observed"]
+    if best is not None:
+        low, high = (math.inf if best[end] is None else best[end] for end in ("low", "high"))
+        best = Recommendation(told["config"], best["value"], low, high, best["trial"], best["exact"])
+    return unconfirmed(metric, best, observed["value"], observed["trial"])
 
 
 def in_words(told: dict[str, Any]) -> str:
@@ -144,11 +144,10 @@ def in_words(told: dict[str, Any]) -> str:
 def _says(told: dict[str, Any]) -> list[str]:
     metric, observed, confirmed = clean(told["metric"]), told["observed"], told["confirmed"]
     unit = told.get("repeats", "seeds")
-    seen = f"The best single value was {metric} {cell(observed['value'])} (trial {observed['trial']})"
     if told["asked"] or not told["finished"]:
         why = "on fresh seeds" if told["asked"] else "yet: the study is not finished"
-        seen = f"{seen}; the best of many noisy values flatters."
-        return [f"Not confirmed {why}. {_in_a_sentence(told, metric)}{seen}"]
+        return [f"Not confirmed {why}. {_in_a_sentence(told, metric)}"]
+    seen = f"The best single value was {metric} {cell(observed['value'])} (trial {observed['trial']})"
     if confirmed is None:
         kept = "the default stays" if told["source"] == "default" else "use it with care"
         return [f"Nothing was confirmed on fresh {unit}, so {kept}. {seen}."]

@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from tunebook.analysis.compare import mean_interval
@@ -17,6 +18,7 @@ from tunebook.errors import many, times
 from tunebook.metrics import possible
 from tunebook.outcomes import Outcome
 from tunebook.playbook.base import Base, Chapter, tell_config
+from tunebook.playbook.limits import nearest_to_limits
 from tunebook.report.augmented import augmented
 from tunebook.report.base import (
     Axis,
@@ -47,12 +49,14 @@ from tunebook.report.base import (
     code,
     text,
 )
+from tunebook.report.best import unconfirmed
 from tunebook.report.foreseen import fans
 from tunebook.report.goals import Told, goals
 from tunebook.report.lengths import lengths
 from tunebook.report.probed import probed
 from tunebook.report.sample import note_of, some
-from tunebook.space import Choice, Float, Int, Parameter, Space, Value
+from tunebook.samplers.recommend import Recommendation, recommended
+from tunebook.space import Choice, Config, Float, Int, Parameter, Space, Value
 from tunebook.trial import Goal, Status, Trial, Trials, is_whole
 
 NOTHING_TO_TUNE = "nothing is left to tune: every hyperparameter of the space is a constant"
@@ -104,6 +108,25 @@ class Story:
         """The trials that searched: not the final training."""
         return [t for t in self.trials.values() if not t.context.final]
 
+    @cached_property
+    def recommended(self) -> Recommendation | None:
+        """The configuration to hand over by a model of all trials, with an interval; None if none succeeded."""
+        opened = list(self.trials.opened.values())
+        return recommended(self.trials, Space.from_dict(opened[-1].space), self.goal) if opened else None
+
+    @property
+    def config(self) -> Config:
+        """The configuration to use: what the playbook came to, and before that what is recommended."""
+        best = None if self.finished else self.recommended
+        return self.base.config if best is None else best.config
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best single value of the first goal, within the limits; it may have been lucky."""
+        told = [t for t in self.search if math.isfinite(t.loss(self.goal))]
+        told = [t for t in told if is_whole(t, self.goal)] or told
+        return min(told, key=lambda t: t.loss(self.goal), default=None)
+
     @property
     def space(self) -> Space:
         """The space as it was told last, before it was refined: that of the last cycle's first round that searched."""
@@ -118,7 +141,6 @@ class Story:
             c.conclusion.figures for c in self.chapters if c.stage == "confirm" and "winner" in c.conclusion.figures
         ]
         return {k: list(told[-1][k]) for k in ("baseline", "winner")} if told else None
-
 
     @property
     def outcomes(self) -> Sequence[Outcome]:
@@ -176,8 +198,10 @@ def _broken(story: Story) -> Callout | None:
 
 
 def _verdict(story: Story) -> str:
-    if not story.finished and not any(math.isfinite(t.loss(story.goal)) for t in story.trials.values()):
-        return f"Nothing has succeeded so far: {many(len(story.trials), 'trial')} ran."
+    if not story.finished and story.best is None:
+        near = nearest_to_limits(story.goal, {}, story.trials)
+        short = "Nothing keeps the limits so far" if near else "Nothing has succeeded so far"
+        return f"{short}: {many(len(story.trials), 'trial')} ran."
     if story.asked:
         return f"Somebody's own loop asked for {many(len(story.trials), 'trial')} so far; nothing was confirmed."
     if not story.finished:
@@ -249,10 +273,18 @@ def _final(story: Story) -> Iterable[Block]:
         yield Heading("No configuration keeps the limits")
         yield text(f"{story.beyond[0].upper()}{story.beyond[1:]}.")
         return
+    if not story.finished and story.best is None:
+        near = nearest_to_limits(story.goal, {}, story.trials)
+        yield Heading("No configuration keeps the limits so far" if near else "No configuration so far")
+        yield text(f"{near[0].upper()}{near[1:]}." if near else "No trial has succeeded yet.")
+        return
     yield Heading("The configuration to use" if story.finished else "The configuration so far, not confirmed")
+    if not story.finished and story.best is not None:
+        best = story.best
+        yield text(unconfirmed(story.goal.metric, story.recommended, best.value(story.goal), best.number))
     rows = [
         (name, _shown(value), _shown(story.base.baseline.get(name)), _range(story.space, name))
-        for name, value in story.base.config.items()
+        for name, value in story.config.items()
     ]
     columns = (Column("hyperparameter", "code"), Column("value", "code"), Column("default", "code"), Column("searched"))
     yield Table(columns, rows, note="Constants were not searched: every conclusion holds for these values only.")
@@ -298,7 +330,7 @@ def _ensemble(story: Story) -> Iterable[Block]:
 
 
 def _goals(story: Story) -> Iterable[Block]:
-    return goals(Told(story.goal, story.search, story.outcomes, story.base.baseline, story.base.config, story.unit))
+    return goals(Told(story.goal, story.search, story.outcomes, story.base.baseline, story.config, story.unit))
 
 
 def _shown(value: Value) -> str:
@@ -432,9 +464,14 @@ def _history(story: Story) -> Scatter:
     line = _steps(told.numbers, told.best.tolist())
     marks = [Mark("x", c.trials[0].number - 0.5, c.round.name) for c in story.chapters if c.trials]
     return Scatter("History", Axis("trial"), Axis(story.goal.metric), tuple(points), (line,), tuple(marks),
-                   note=_notes("The best of many noisy values flatters; the confirmed values are those on fresh "
-                               f"{story.unit}s.", note_of(len(shown), len(there))),
+                   note=_notes(_of_luck(story), note_of(len(shown), len(there))),
                    empty=_empty(len(values)))  # fmt: skip
+
+
+def _of_luck(story: Story) -> str:
+    if not story.finished and story.recommended is not None and story.recommended.exact:
+        return ""
+    return f"The best of many noisy values flatters; the confirmed values are those on fresh {story.unit}s."
 
 
 def _steps(x: Sequence[int], best: Sequence[float]) -> Series:
@@ -514,7 +551,7 @@ def _slice(story: Story, name: str) -> Scatter:
     for t in mine:
         (whole if t.step >= story.base.steps or t.status is Status.COMPLETED else cut).append(t)
     points = [_slice_points(story, name, "to the end", whole), _slice_points(story, name, "cut short", cut)]
-    chosen = story.base.config.get(name)
+    chosen = story.config.get(name)
     marks = (
         [Mark("x", float(chosen), "chosen")] if isinstance(chosen, int | float) and not isinstance(p, Choice) else []
     )
@@ -580,9 +617,8 @@ def _all_trials(story: Story) -> Table:
         cells = [_shown(t.config[n]) if n in t.config else None for n in names]
         said = t.failure.line if t.failure is not None else t.note
         rows.append([t.number, t.round, t.status.value, t.step, value, t.seconds, *cells, said])
-    best = min(story.search, key=lambda t: (not is_whole(t, goal), t.loss(goal)), default=None)
-    sound = best is not None and math.isfinite(best.loss(goal))
-    marked = [i for i, t in enumerate(shown) if sound and t is best]
+    best = story.best
+    marked = [i for i, t in enumerate(shown) if t is best]
     note = _notes("The value of a final training is that on its training data.",
                   note_of(len(shown), len(story.trials)))  # fmt: skip
     return Table(columns, rows, marked=marked, note=note)

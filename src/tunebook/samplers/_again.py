@@ -42,6 +42,20 @@ def turns(history: History) -> int:
     return 0 if share < LITTLE else 1 if share < MUCH else 2
 
 
+def exact(history: History) -> bool:
+    """Whether repeats say that values have no noise: all agree to the last bit, and there were four, or one among a
+    dozen configurations of which no two tell the same (scores have ties)."""
+    told = history.at(history.feasible)
+    again = told.at(told.repeats > 1)
+    if history.partial or not told.whole.all() or not len(again):
+        return False
+    # a mean of equal numbers may be off by a few of its last bits
+    if (again.spread > again.repeats * (8 * np.finfo(np.float64).eps * again.y) ** 2).any():
+        return False
+    distinct = len(told) >= FROM and len(np.unique(told.y)) == len(told)
+    return distinct or bool((again.repeats - 1).sum() >= SAME)
+
+
 def settled(history: History) -> npt.NDArray[np.bool_]:
     """Which rows (n,) were tried often enough."""
     often: npt.NDArray[np.bool_] = history.repeats >= OFTEN

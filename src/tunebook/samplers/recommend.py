@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunebook.metrics import possible
+from tunebook.samplers._again import exact
 from tunebook.samplers._embedding import Embedding
 from tunebook.samplers._gp import Priors, fit, posterior
 from tunebook.samplers._transforms import losses, targets
@@ -37,13 +38,17 @@ STEPS = 25
 
 class Recommendation(NamedTuple):
     """A configuration, what the goal's metric is taken to be there without noise, an interval that is meant to hold it
-    with 95 % (infinite where there are too few trials for a model), and the number of its first trial."""
+    with 95 % (infinite where there are too few trials for a model), and the number of its first trial.
+
+    ``exact`` says that repeats agree to the last bit: then the value is as it was measured, and so is the interval.
+    """
 
     config: Config
     mean: float
     low: float
     high: float
     trial: int
+    exact: bool = False
 
 
 @one_thread
@@ -60,15 +65,17 @@ def recommend(space: Space, goal: Goal, trials: Iterable[Trial], seed: int = 0) 
     allowed = _eligible(history)
     if not allowed.any():
         return None
-    if history.feasible.sum() < FEWEST or not space.dim:
+    sure = exact(history)
+    if sure or history.feasible.sum() < FEWEST or not space.dim:
         rows = np.flatnonzero(allowed)
         best = int(rows[np.argmin(history.y[rows])])
-        mean, low, high = float(history.y[best]), -math.inf, math.inf
+        mean = float(history.y[best])
+        low, high = (mean, mean) if sure else (-math.inf, math.inf)
     else:
         best, (low, mean, high) = _modelled(space, history, allowed)
     number = int(history.number[best])
     low, high = sorted((goal.value(low), goal.value(high)))
-    return Recommendation(told[number].config, *possible(goal.metric, (goal.value(mean), low, high)), number)
+    return Recommendation(told[number].config, *possible(goal.metric, (goal.value(mean), low, high)), number, sure)
 
 
 def recommended(trials: Trials, space: Space, goal: Goal) -> Recommendation | None:
