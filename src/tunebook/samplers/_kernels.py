@@ -25,7 +25,10 @@ Index = npt.NDArray[np.int64]
 
 MOST_VALUES = 64
 LOWEST = -300.0
+NARROWEST = 0.01
 KEPT = 64
+BELOW_ONE = 1.0 - 1e-12
+LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Part(NamedTuple):
@@ -33,7 +36,8 @@ class Part(NamedTuple):
 
     ``there`` (d,) axes; ``smooth`` (c,) columns, the first ``always`` of them unconditional; ``tabled`` (k,) lower
     tables, ``columns`` theirs, ``at`` (k,) where the indicators of each begin, ``owner`` (e,) and ``value`` (e, 1) of
-    each indicator, ``highest`` what their logarithms do not exceed; ``lattices`` smooth columns with a lattice.
+    each indicator, ``highest`` what the logarithms of components do not exceed with the narrowest kernels;
+    ``lattices`` smooth columns with a lattice.
     """
 
     there: Mask
@@ -53,7 +57,8 @@ class Layout:
 
     ``tables`` are the tabled axes in order, ``upper`` the columns of those that others depend on, ``above`` and
     ``lower`` their places and those of the rest among the tables; ``smooth`` are the other columns, the first
-    ``always`` of them unconditional. ``nothing`` (1, d) are the codes where no axis exists.
+    ``always`` of them unconditional. ``deep`` says whether upper axes are conditional, ``nothing`` (1, d) are
+    the codes where no axis exists.
     """
 
     def __init__(self, space: Space) -> None:
@@ -71,10 +76,10 @@ class Layout:
         self.nothing = np.full((1, space.dim), np.nan)
         self.lattices = [j for j in self.smooth.tolist() if axes[j].parameter.size]
         self.sizes = np.array([t.size for t in self.tables], dtype=np.int64)
-        self._last = self.sizes - 1
         self.pairs = Pairs(self.tables)
         self._curved = [k for k, t in enumerate(self.tables) if not t.even]
         self._when = self._conditions()
+        self.deep = any(axes[j].when for j in self.upper)
         self._codes = _joined([np.append(t.codes, np.nan) for t in self.tables])
         self._parts: OrderedDict[bytes, Part] = OrderedDict()
 
@@ -93,15 +98,12 @@ class Layout:
 
     def digits(self, X: Array) -> Index:
         """Numbers of the values (m, t) on the tabled axes, of codes (m, d) in [0, 1]."""
-        part = X.take(self._places, axis=1)
-        gone = np.isnan(part)
-        np.copyto(part, 0.0, where=gone)
-        # a code belongs to the value whose slice it is in
-        out = (part * self.sizes).astype(np.int64)
-        np.minimum(out, self._last, out=out)
+        # a code belongs to the value whose slice it is in, and NaN to what comes after the last
+        part = np.fmin(np.minimum(X.take(self._places, axis=1), BELOW_ONE), 1.0)
+        out = (part * self.sizes).T.astype(np.int64, order="C").T
         for k in self._curved:
-            out[:, k] = self.tables[k].index(part[:, k])
-        np.copyto(out, self.sizes, where=gone)
+            there = part[:, k] < 1.0
+            out[there, k] = self.tables[k].index(part[there, k])
         return out
 
     def codes(self, digits: Index) -> Array:
@@ -136,7 +138,9 @@ class Layout:
         tabled = self.lower[there[columns[self.lower]]]
         sizes = self.sizes[tabled]
         value = np.concatenate([np.arange(0), *map(np.arange, sizes.tolist())])
-        highest = -sum(math.log(self.tables[k].width.min()) for k in tabled.tolist())
+        # a normal density has at least a third of its mass inside
+        highest = len(smooth) * math.log(3.0 / NARROWEST) - len(smooth) * LOG_ROOT_2_PI
+        highest -= sum(math.log(self.tables[k].width.min()) for k in tabled.tolist())
         lattices = [j for j in self.lattices if there[j]]
         return Part(there, smooth, self.always, tabled, columns[tabled], np.cumsum(sizes) - sizes,
                     np.repeat(tabled, sizes), value[:, None], lattices, highest)  # fmt: skip
@@ -181,10 +185,13 @@ class Pairs:
         told = _joined(inside) > 0
         ordered = _joined([np.full(size * size, not t.unordered) for size, t in zip(many, tables, strict=True)]) > 0
         self.line = np.flatnonzero(told & ordered)
-        self.low, self.high, self.owner = low[self.line], high[self.line], owner[self.line]
-        self.beyond = self.start + self.runs - 1
+        low, high, self.owner = low[self.line], high[self.line], owner[self.line]
+        right = low > 0  # the mass is that of the mirror image, whose tail is exact
+        self.low, self.high = np.where(right, -high, low), np.where(right, -low, high)
         self.blank = np.flatnonzero(~told)
-        self.alone = np.setdiff1d(self.blank, self.beyond)
+        alone = self.log_width.copy()
+        alone[self.start + self.runs - 1] = -np.inf
+        self.alone = alone[self.blank]
 
     def log_kernels(self, s: Array, n: Array) -> tuple[Array, Array]:
         """The logarithm (g, e) of what a component on value i of ``n`` (g,) gives to value j, relative to its share of
@@ -196,8 +203,7 @@ class Pairs:
         if len(self.line):
             width = s[:, self.owner]
             logs[:, self.line] = _log_mass(self.low / width, self.high / width)
-        logs[:, self.alone] = self.log_width[self.alone]
-        logs[:, self.beyond] = -np.inf
+        logs[:, self.blank] = self.alone
         mass = np.exp(logs)
         total = np.add.reduceat(mass, self.start, axis=1).repeat(self.runs, axis=1)
         ladder = (mass[0] / total[0]).cumsum()
@@ -213,8 +219,6 @@ def _joined(parts: Sequence[Array]) -> Array:
 
 
 def _log_mass(a: Array, b: Array) -> Array:
-    """log(Phi(b) - Phi(a)) for a < b, exact in both tails."""
-    right = a > 0
-    low, high = np.where(right, -b, a), np.where(right, -a, b)
-    top = log_ndtr(high)
-    return np.asarray(top + np.log1p(-np.exp(log_ndtr(low) - top)))
+    """log(Phi(b) - Phi(a)) for a < b, a <= 0, exact in the lower tail."""
+    top = log_ndtr(b)
+    return np.asarray(top + np.log1p(-np.exp(log_ndtr(a) - top)))

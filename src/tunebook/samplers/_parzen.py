@@ -24,8 +24,8 @@ candidates as close as that are equally good.
 Several mixtures, each of consecutive components, the prior the last of each, are held and asked as one, as most of the
 time on few observations is spent on calls.
 
-    X (n, d) codes, NaN where inactive    w (n,) weights    s (g, d) bandwidths
-    member (g, n) 1 where the component is the mixture's, else 0
+    X (n, d) codes, NaN where inactive    s (g, d) bandwidths    w (g, n) weights, 0 where the component is another
+    mixture's    member (g, n) 1 where it is the mixture's, else 0
     digits (n, t) numbers of the values on the tabled axes, the axis's number of values where inactive
 """
 
@@ -39,7 +39,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from tunebook.samplers._kernels import Index, Layout, Part
+from tunebook.samplers._kernels import LOG_ROOT_2_PI, NARROWEST, Index, Layout, Part
 from tunebook.space import Array
 
 Single = npt.NDArray[np.float32]
@@ -48,7 +48,6 @@ UNIFORM_SD = 12**-0.5
 FAR = 5.0
 HIGHEST, BLOCK = 80.0, 2048
 ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
-LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
 PRIOR = np.ones(1)
 
 
@@ -87,15 +86,15 @@ class Points(NamedTuple):
 class Parzen(NamedTuple):
     """Mixtures around consecutive parts of X (n, d), all in [0, 1]; what is drawn is drawn from the first.
 
-    ``counts`` (g,) are their components and ``pieces`` where these are, ``logs`` (g, e) the kernels of the tabled axes,
-    ``ladder`` (e,) their cumulated masses, ``rows`` (t, n) the numbers of their rows of pairs, ``places`` (t, n) where
-    these begin in the logarithms of all mixtures, one after the other.
+    ``there`` (d, n) says which axes they have, ``counts`` (g,) are their components, ``logs`` (g, e) the kernels of the
+    tabled axes, ``ladder`` (e,) their cumulated masses, ``rows`` (t, n) the numbers of their rows of pairs, ``places``
+    (t, n) where these begin in the logarithms of all mixtures, one after the other.
     """
 
     layout: Layout
     X: Array
+    there: Single
     counts: Index
-    pieces: tuple[slice, ...]
     member: Array
     w: Array
     s: Array
@@ -115,7 +114,7 @@ class Parzen(NamedTuple):
         kernel gives to the edge.
         """
         X = np.concatenate([rows for part in parts for rows in (part, layout.nothing)])
-        w = np.concatenate([told for part in weights for told in (part, PRIOR)])
+        w: Array = np.concatenate([told for part in weights for told in (part, PRIOR)])
         many = np.array([len(part) for part in parts])
         counts = many + 1
         member = np.eye(len(parts)).repeat(counts, axis=1)
@@ -124,35 +123,30 @@ class Parzen(NamedTuple):
         if known.max() > 1.0 or np.fmin.reduce(X, axis=None) < 0.0:
             inside = np.minimum(np.maximum(X, 0.0), 1.0)
             away, X, known = np.nan_to_num(X - inside), inside, np.fmin(known, 1.0)
-        n = member @ (~np.isnan(X)).astype(np.float64)
+        there = (~np.isnan(X)).T.astype(np.float32, order="C")
+        n = (there @ member.T.astype(np.float32)).T.astype(np.float64)
         s = bandwidths(known, n, many, member)
-        s = np.minimum(np.maximum(s / np.array(sharper)[:, None], 1.0 / np.minimum(100.0, n + 1.0)), 1.0)
+        s = np.minimum(np.maximum(s / np.array(sharper)[:, None], np.maximum(NARROWEST, 1.0 / (n + 1.0))), 1.0)
         if away is not None:
             away /= member.T @ s
             w *= np.exp(-0.5 * np.minimum(np.einsum("ij,ij->i", away, away), 1000.0))
         logs, ladder = layout.pairs.log_kernels(s[:, layout.columns], many)
         rows = layout.digits(X).T + layout.pairs.row[:, None]
         places = layout.pairs.start.take(rows)
-        pieces = _pieces(counts)
-        for piece in pieces[1:]:
+        for piece in _pieces(counts)[1:]:
             places[:, piece.start :] += logs.shape[1]
-        return cls(layout, X, counts, pieces, member, w, s, logs, ladder, rows, places)._weighing(w)
-
-    def _weighing(self, w: Array) -> Parzen:
-        """With other weights (n,), which are made to sum to one in each mixture."""
-        totals = np.array([w[piece].sum() for piece in self.pieces])
-        return self._replace(w=w / totals.repeat(self.counts))
+        return cls(layout, X, there, counts, member, _shares(member * w), s, logs, ladder, rows, places)
 
     def plus(self, x: Array) -> Parzen:
         """The last mixture with one more component, around x (d,), of the prior's weight and the same kernels."""
         rows = self.layout.digits(x[None]).T + self.layout.pairs.row[:, None]
         places = self.layout.pairs.start.take(rows) + (self.logs.size - self.logs.shape[1])
         counts = self.counts + np.eye(len(self.counts), dtype=np.int64)[-1]
-        told = self._replace(X=_before_last(self.X, x[None], 0), counts=counts, pieces=_pieces(counts),
+        return self._replace(X=_before_last(self.X, x[None], 0), counts=counts,
+                             there=_before_last(self.there, ~np.isnan(x)[:, None], 1),
                              member=_before_last(self.member, self.member[:, -1:], 1),
-                             rows=_before_last(self.rows, rows, 1),
+                             w=_shares(_before_last(self.w, self.w[:, -1:], 1)), rows=_before_last(self.rows, rows, 1),
                              places=_before_last(self.places, places, 1))  # fmt: skip
-        return told._weighing(np.append(self.w, self.w[-1]))
 
     def upper_logs(self, digits: Index) -> Array:
         """Logarithms (m, n) of the components on the upper axes, at points with the digits (m, t)."""
@@ -164,32 +158,37 @@ class Parzen(NamedTuple):
     def upper_density(self, logs: Array) -> Array:
         """Logarithms (g, m) of the densities of the upper axes, relative to the uniform one, by ``upper_logs``."""
         top = logs.max(axis=1)
-        return np.asarray(np.log((self.member * self.w) @ np.exp(logs - top[:, None]).T) + top)
+        return np.asarray(np.log(self.w @ np.exp(logs - top[:, None]).T) + top)
 
     def given(self, logs: Array) -> Parzen:
         """The densities of the other axes at a point whose ``upper_logs`` are (n,)."""
-        return self._weighing(self.w * np.exp(logs))
+        return self._replace(w=_shares(self.w * np.exp(logs)))
 
     def log_density(self, points: Points) -> Array:
         """Logarithms (g, m) of the densities of the lower axes, relative to the uniform one."""
-        part, w = self.layout.part(points.digits[0]), self.w.astype(np.float32)
+        part, w = self.layout.part(points.digits[0]), self.w.T.astype(np.float32)
         features, coefficients = self._features(part, points), self._coefficients(part)
-        bounds = np.maximum(math.log(3.0) - LOG_ROOT_2_PI - np.log(self.s[:, part.smooth]), 0.0).sum(axis=1)
-        out = np.zeros((len(self.s), len(features)))
-        for g, mixture in enumerate(self.pieces):
-            high = bounds[g] + part.highest > HIGHEST
-            size = self.counts[g] if high else BLOCK
-            for at in range(mixture.start, mixture.stop, size):
-                piece = slice(at, min(at + size, mixture.stop))
-                logs = features @ coefficients[:, piece]
-                if high:
-                    top = logs.max(axis=1)
-                    logs -= top[:, None]
-                out[g] += np.exp(logs, out=logs) @ w[piece]
-            np.log(out[g], out=out[g])
-            if high:
-                out[g] += top
-        return out
+        if part.highest > HIGHEST and self._highest(part) > HIGHEST:
+            return self._high_density(features @ coefficients)
+        out = np.zeros((len(features), len(self.s)))
+        for start in range(0, len(w), BLOCK):
+            logs = features @ coefficients[:, start : start + BLOCK]
+            out += np.exp(logs, out=logs) @ w[start : start + BLOCK]
+        return np.log(out, out=out).T
+
+    def _highest(self, part: Part) -> float:
+        """What the logarithms of components do not exceed with the bandwidths that there are."""
+        return part.highest - float(np.log(self.s[:, part.smooth] / NARROWEST).sum(axis=1).min())
+
+    def _high_density(self, logs: Single) -> Array:
+        """``log_density`` where components (m, n) may be beyond single precision."""
+        out = []
+        for w, piece in zip(self.w, _pieces(self.counts), strict=True):
+            part = logs[:, piece]
+            top = part.max(axis=1)
+            part -= top[:, None]
+            out.append(np.log(np.exp(part, out=part) @ w[piece].astype(np.float32)) + top)
+        return np.array(out, dtype=np.float64)
 
     def _features(self, part: Part, points: Points) -> Single:
         """Features (m, f) of points: h = x - 1/2 (c columns), h^2 of conditional axes (q), 1, for each mixture (g) the
@@ -231,17 +230,17 @@ class Parzen(NamedTuple):
         c, always = len(part.smooth), part.always
         s = self.s[:, part.smooth]
         inverse = (1.0 / s).T.astype(np.float32).repeat(self.counts, axis=1)
-        mu = self.X.take(part.smooth, axis=1).T.astype(np.float32, order="C")
+        there = self.there.take(part.smooth, axis=0)
+        mu = self.X.T[part.smooth].astype(np.float32, order="C")
+        np.fmax(mu, np.float32(0.0), out=mu)
         mu -= np.float32(0.5)
         mu *= inverse
-        constant = -np.log(_mass(mu, inverse).prod(axis=0))
+        mu *= there
+        constant = -np.log(_mass(mu, inverse, there).prod(axis=0))
         log_width = (np.log(s) + LOG_ROOT_2_PI).astype(np.float32)
-        gone = np.isnan(mu)
-        np.copyto(mu, np.float32(0.0), where=gone)
         constant -= np.float32(0.5) * np.square(mu).sum(axis=0)
-        there = (~gone).astype(np.float32)
-        for g, mixture in enumerate(self.pieces):
-            constant[mixture] -= log_width[g] @ there[:, mixture]
+        for widths, piece in zip(log_width, _pieces(self.counts), strict=True):
+            constant[piece] -= widths @ there[:, piece]
         out[-1] = constant
         np.multiply(mu, inverse, out=out[:c])
         conditional = inverse[always:]
@@ -251,7 +250,7 @@ class Parzen(NamedTuple):
 
     def _picks(self, m: int, rng: np.random.Generator) -> Index:
         """``m`` components of the first mixture, drawn by their weights."""
-        ladder = self.w[: self.counts[0]].cumsum()
+        ladder = self.w[0, : self.counts[0]].cumsum()
         ladder /= ladder[-1]
         return ladder.searchsorted(rng.random(m), side="right")
 
@@ -270,7 +269,8 @@ class Parzen(NamedTuple):
         different = np.array(list(dict.fromkeys(map(tuple, drawn.tolist()))), dtype=np.int64)
         out = self.layout.sizes[None].repeat(len(different), axis=0)
         out[:, above] = different
-        self.layout.active(out)
+        if self.layout.deep:
+            self.layout.active(out)
         return out
 
     def sample(self, m: int, rng: np.random.Generator, upper: Index | None = None) -> Points:
@@ -296,16 +296,22 @@ class Parzen(NamedTuple):
         return Points(out, digits)
 
 
-def _pieces(counts: Index) -> tuple[slice, ...]:
+def _pieces(counts: Index) -> list[slice]:
     """Where consecutive parts of some lengths are."""
     ends = counts.cumsum().tolist()
-    return tuple(map(slice, [0, *ends[:-1]], ends))
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _mass(mu: Single, inverse: Single) -> Single:
+def _shares(w: Array) -> Array:
+    """Weights (g, n) that sum to one in each mixture."""
+    return np.asarray(w / w.sum(axis=1, keepdims=True))
+
+
+def _mass(mu: Single, inverse: Single, there: Single) -> Single:
     """What normal densities (c, n) around mu / inverse, from the middle, with sd 1 / inverse give to [-1/2, 1/2]; 1
-    where mu is NaN."""
+    where none is there."""
     half = inverse * np.float32(0.5)
+    half += np.float32(FAR) * (np.float32(1.0) - there)
     edges = np.empty((2, *mu.shape), dtype=np.float32)
     np.add(half, mu, out=edges[0])
     np.subtract(half, mu, out=edges[1])

@@ -163,12 +163,12 @@ class _Table:
         else:
             order = np.argsort(first, kind="stable")
             facts, units = self.facts[:, order], self.units[order]
-        number, budget, repeats = facts[:3].astype(np.int64)
-        losses, excess = facts[_OWN : _OWN + self.goals].T, facts[_OWN + self.goals :].T
-        feasible, whole = np.isfinite(losses[:, 0]), facts[5] > 0
-        ends = self.ends(order, budget, losses[:, 0])
-        for values in (number, units, losses, budget, feasible, repeats, excess, facts, ends, whole):
+        counts, feasible, whole = facts[:3].astype(np.int64), np.isfinite(facts[_OWN]), facts[5] > 0
+        ends = self.ends(order, counts[1], facts[_OWN])
+        for values in (counts, units, facts, feasible, whole, ends):  # and so are views of them
             values.flags.writeable = False
+        number, budget, repeats = counts
+        losses, excess = facts[_OWN : _OWN + self.goals].T, facts[_OWN + self.goals :].T
         return History(number, units, losses, budget, feasible, repeats, excess, facts[3], ends, spread=facts[4],
                        whole=whole)  # fmt: skip
 

@@ -60,7 +60,8 @@ class TPESampler(Sampler):
         self._quasi = QuasiSampler(space, goal, seed)
         self._layout = Layout(space)
         self._belief = Belief(space)
-        self._first = [*self._layout.smooth.tolist(), *self._layout.columns]
+        values = [a.parameter.size for a in space.axes]
+        self._first = sorted(range(space.dim), key=lambda j: (values[j] > 0, bool(space.axes[j].when)))
         self._lower = [j for j in range(space.dim) if j not in self._layout.upper]
 
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
@@ -121,7 +122,9 @@ class TPESampler(Sampler):
             best = np.lexsort((loss, -way))[:many]
         else:
             # what is among the best is found sooner than all are sorted
-            near = np.flatnonzero(loss <= np.partition(loss, many - 1)[many - 1])
+            ladder = loss.copy()
+            ladder.partition(many - 1)
+            near = np.flatnonzero(loss <= ladder[many - 1])
             best = near[np.argsort(loss[near], kind="stable")][:many]
         others = np.ones(len(history), dtype=bool)
         others[best] = False

@@ -25,6 +25,8 @@ Config = Mapping[str, Value]
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
+PLAIN = (bool, int, float, str)
+
 
 class Parameter(ABC):
     """One hyperparameter's range."""
@@ -488,4 +490,4 @@ class Choice(Parameter):
 
 def key(value: object) -> object:
     """What tells options apart: 1 and 1.0 are one value, as in Python, but True is another."""
-    return (isinstance(value, bool), value) if isinstance(value, bool | int | float | str | None) else (None, id(value))
+    return (isinstance(value, bool), value) if value is None or isinstance(value, PLAIN) else (None, id(value))

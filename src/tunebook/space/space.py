@@ -80,7 +80,7 @@ class Space(Nested):
 
     # what there is
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """Number of axes."""
         return len(self.axes)
@@ -185,8 +185,7 @@ class Space(Nested):
     def _existing(self, config: Config) -> Iterator[tuple[str, Parameter | Value]]:
         """What exists given the values in a configuration, which may be filled in meanwhile: parents come first."""
         here: dict[str, bool] = {}
-        for name, item in self._items.items():
-            like = self._like.get(name)
+        for name, item, like in self._walk_order:
             if like is not None and like not in here:
                 here[like] = self.active(name, config)
             if like is None or here[like]:
@@ -244,6 +243,10 @@ class Space(Nested):
         first: dict[tuple[tuple[int, bytes], ...], str] = {}
         return {name: first.setdefault(tuple((p, ok.tobytes()) for p, ok in rule), name)
                 for name, rule in self._when.items()}  # fmt: skip
+
+    @cached_property
+    def _walk_order(self) -> list[tuple[str, Parameter | Value, str | None]]:
+        return [(name, item, self._like.get(name)) for name, item in self._items.items()]
 
     @cached_property
     def _rules(self) -> list[tuple[str, tuple[tuple[int, Mask], ...]]]:
