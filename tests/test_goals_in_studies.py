@@ -128,6 +128,16 @@ def test_what_the_goal_is_about_must_be_told(tmp_path: Path) -> None:
         study.tell(trial.number, loss=1.0, size=2.0, memory=3.0)
 
 
+def test_where_no_trial_keeps_the_limits_there_is_no_best(tmp_path: Path) -> None:
+    with open_study(SPACE, Goal("loss", limits=[Limit("memory", most=80)]), sampler="quasi", folder=tmp_path) as study:
+        for trial in study.ask(5):
+            study.tell(trial, loss=1.0 + trial.number, memory=90.0)
+        assert study.front == [] and study.best() is None
+        study.tell(study.ask()[0], loss=9.0, memory=70.0)
+        told = study.best()
+        assert told is not None and told.trial == 5 and study.front == [study.trials[5]]
+
+
 def test_another_goal_is_another_study(tmp_path: Path) -> None:
     told(tmp_path, 2)
     with (

@@ -331,7 +331,8 @@ class Study:
         return self.trials[number]
 
     def best(self) -> Recommendation | None:
-        """The configuration to hand over, by a model of all trials, with an interval; None if none succeeded.
+        """The configuration to hand over, by a model of all trials, with an interval; None if none succeeded, or none
+        keeps the limits (``study.trials`` has what they came to).
 
         Under noise that is not the trial with the best single value (``front``), which was lucky. Call ``begin`` first.
         """

@@ -1,6 +1,7 @@
 """What is handed over: better than the luckiest value under noise, the best value without, with an honest interval."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,11 @@ def test_limits_and_budgets_come_first() -> None:
               for t in run(1, 0.0)]  # fmt: skip
     told = recommend(SPACE, goal, trials)
     assert told is not None and told.trial % 2 == 1
+    assert recommend(SPACE, goal, trials[::2]) is None, "none keeps the limit"
+    short = trials[1].curve[0]
+    early = replace(trials[1], curve=(replace(short, step=1),))
+    only = recommend(SPACE, goal, [trials[0], early, *trials[2::2]])
+    assert only is not None and only.trial == 1, "what keeps the limits comes before what came furthest"
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e9])

@@ -53,9 +53,9 @@ class Recommendation(NamedTuple):
 
 @one_thread
 def recommend(space: Space, goal: Goal, trials: Iterable[Trial], seed: int = 0) -> Recommendation | None:
-    """The configuration to hand over after ``trials``; None if none succeeded.
+    """The configuration to hand over after ``trials``; None if none succeeded, or none keeps the limits.
 
-    Of those tried as far as any, within the limits where any is; by the first of several goals. ``low`` and ``high``
+    Of those that keep the limits, those tried furthest; by the first of several goals. ``low`` and ``high``
     are about the metric without noise, in its own units.
     """
     told = {t.number: t for t in trials}
@@ -86,9 +86,8 @@ def recommended(trials: Trials, space: Space, goal: Goal) -> Recommendation | No
 
 def _eligible(history: History) -> Mask:
     """Which rows (n,) may be handed over."""
-    out = history.feasible & (history.budget == history.budget[history.feasible].max(initial=0))
-    within: Mask = out & (history.excess <= 0).all(axis=1)
-    return within if within.any() else out
+    within: Mask = history.feasible & (history.excess <= 0).all(axis=1)
+    return within & (history.budget == history.budget[within].max(initial=0))
 
 
 def _modelled(space: Space, history: History, allowed: Mask) -> tuple[int, list[float]]:
