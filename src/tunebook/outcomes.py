@@ -55,6 +55,14 @@ def front(trials: Iterable[Trial], goal: Goal) -> list[Trial]:
     return [t for _, _, t in sorted(best, key=lambda b: b[:2])]
 
 
+def once(trials: Iterable[Trial]) -> list[Trial]:
+    """The first trial of each configuration."""
+    told: dict[str, Trial] = {}
+    for trial in trials:
+        told.setdefault(trial.key, trial)
+    return list(told.values())
+
+
 def broken(values: Mapping[str, float], limits: Iterable[Limit]) -> list[str]:
     """The limits that values do not keep, in words.
 

@@ -7,8 +7,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunebook.outcomes import closest, front
-from tunebook.stores.base import Holder
+from tunebook.outcomes import closest, front, once
+from tunebook.stores.base import ALONE, Holder
 from tunebook.stores.drivers import driver_of
 from tunebook.stores.sql import SqlStore
 from tunebook.trial import Goal, Trial, Trials, is_whole
@@ -16,7 +16,7 @@ from tunebook.trial import Goal, Trial, Trials, is_whole
 RUNS = "tunebook-runs"
 BOOK = "book.db"
 RESOLVED = "config.resolved.toml"
-STUDY = "tune"
+STUDY = ALONE
 _REAL = 1e9  # seconds since the epoch: before that a clock is a virtual one
 JOB, PLAN, RESULT, TEST, CAPACITY = "job", "plan", "result", "test", "capacity"  # the topics of notes
 AUGMENTED, PROBES = "augmented", "probes"
@@ -72,9 +72,11 @@ class Record:
 
     @property
     def front(self) -> list[Trial]:
-        """The trials that no other beats in all of the goals, within the limits."""
+        """The trials that no other beats in all of the goals, within the limits: those that searched, a configuration
+        once."""
         goal = self.goal
-        return [] if goal is None else front(self.trials.values(), goal)
+        told = [t for t in self.trials.values() if self.asked or not t.round.startswith("confirm")]
+        return [] if goal is None else once(front(told, goal))
 
     @property
     def closest(self) -> Trial | None:

@@ -434,6 +434,12 @@ def _lacking(trial: Trial, search: Search) -> str:
     return f"the goal is also about {', '.join(map(repr, missing))}, which was not reported; reported was {told}"
 
 
+def _sort_of(failure: Failure | None) -> str:
+    """What failures that have one reason have in common: all but numbers; empty for one that is no bug."""
+    broken = failure is not None and failure.kind in (FailureKind.USER_ERROR, FailureKind.CHECKPOINT)
+    return re.sub(r"\d+", "#", f"{failure.message}\n{failure.where}") if failure is not None and broken else ""
+
+
 def committed(trials: Iterable[Trial]) -> int:
     """Steps that trials were trained, or are on the way to."""
     return sum((t.until if t.status is Status.RUNNING else t.step) - t.start for t in trials)
@@ -479,12 +485,18 @@ class _Loop:
             raise Interrupted(self.study._signal)
         if self.failing:
             raise FailingStudy(
-                f"the first {SAME_FAILURES} trials all failed in the same way",
+                f"the first {self._alike()} trials all failed in the same way",
                 where=self.failing.where,
                 got=self.failing.line,
                 fix="mend the objective, then resume the study",
             )
         return "time" if self._late() else "steps" if self.poor else "space" if self.exhausted else "trials"
+
+    def _alike(self) -> int:
+        """How many trials there were of which all failed alike: those of the rounds before count if they did."""
+        told = [t.failure for t in self.study.trials.values() if t.status.over]
+        same = {_sort_of(failure) for failure in told}
+        return len(told) if len(same) == 1 else SAME_FAILURES
 
     def _take_up(self, lost: Sequence[Trial]) -> None:
         """Launch again what ran when a driver was lost, unless it was to be stopped after its last measurement."""
@@ -613,12 +625,9 @@ class _Loop:
     def _watch(self, trial: Trial) -> None:
         """The circuit breaker: a study whose first trials all fail alike, but for numbers, has a bug, not bad luck."""
         seen = self.study._failures
-        failure = trial.failure
-        broken = failure is not None and failure.kind in (FailureKind.USER_ERROR, FailureKind.CHECKPOINT)
-        told = f"{failure.message}\n{failure.where}" if failure is not None and broken else ""
-        seen.append(re.sub(r"\d+", "#", told))
+        seen.append(_sort_of(trial.failure))
         if len(seen) == SAME_FAILURES and seen[0] and len(set(seen)) == 1:
-            self.failing = failure
+            self.failing = trial.failure
 
     def _wind_down(self) -> None:
         """Let running trials reach their next measurement, then leave.

@@ -11,8 +11,9 @@ import pytest
 from clidesk import QUICK, environment, tunebook
 from typer.testing import CliRunner
 
-from tunebook import Float, Goal, Space, open_study
+from tunebook import Float, Goal, Int, Space, open_study
 from tunebook.cli.main import app
+from tunebook.errors import StudyBusy
 from tunebook.record import read_record
 
 COMMANDS = ("run", "resume", "list", "show", "best", "report", "export", "predict", "version")
@@ -135,6 +136,7 @@ def test_4_busy(folder):
 def test_5_the_first_trials_fail_alike(here):
     code, out, err = here("run", "work.py:broken", "--space", "space.toml", "--metric", "loss", "-j", 0, "-q")
     assert (code, out) == (5, "")
+    assert "the first 4 trials all failed in the same way" in err, "that of the baseline, and three"
     assert "KeyError: 'no such column'" in err and "work.py:" in err and "Traceback" not in err
     told = json.loads(here("show", "work", "--json")[1])["failures"]
     assert [(f["kind"], f["message"], f["trials"]) for f in told] == [("user_error", "KeyError: 'no such column'", 4)]
@@ -228,6 +230,39 @@ def test_a_study_that_is_asked_is_told_of_as_one(here, folder):
     code, _, err = here("resume", "asked")
     assert code == 2 and "no command to run again" in err and "open_study(" in err
     assert here("report", "asked", "--format", "md", "-o", "-")[2] == ""
+
+
+def test_show_tells_of_a_warm_start_and_of_a_space_with_nothing_left(here, folder):
+    space = Space(n=Int(1, 4))
+    with open_study(space, Goal("loss"), folder="tunebook-runs/first") as study:
+        for trial in study.ask(2):
+            study.tell(trial.number, loss=trial.config["n"])
+    with open_study(space, Goal("loss"), folder="tunebook-runs/next", warm_start=["tunebook-runs/first"]) as study:
+        for trial in study.ask(9):
+            study.tell(trial.number, loss=trial.config["n"])
+    first, last = (here("show", name)[1] for name in ("first", "next"))
+    assert "exhausted" not in first and "earlier studies" not in first
+    assert "the space is exhausted" in last and "what earlier studies taught: first (2 configurations)" in last
+    told = json.loads(here("show", "next", "--json")[1])
+    assert told["exhausted"] and told["warm_start"][0]["taken"] == 2
+
+
+def test_of_many_studies_the_nearest_few_are_named(here, folder):
+    for i in range(30):
+        (folder / f"tunebook-runs/a{i:03}").mkdir(parents=True)
+        (folder / f"tunebook-runs/a{i:03}/book.db").touch()
+    code, _, err = here("show", "zzzz7")
+    assert code == 2 and "the nearest of 30" in err and err.count("a0") == 5 and "a007" in err
+
+
+def test_a_study_that_is_open_here_is_not_to_be_killed(folder):
+    with (
+        open_study(Space(x=Float(0.0, 1.0)), Goal("loss"), folder="mine"),
+        pytest.raises(StudyBusy, match="this study is open in this process already") as busy,
+        open_study(Space(x=Float(0.0, 1.0)), Goal("loss"), folder="mine"),
+    ):
+        pass
+    assert "kill" not in str(busy.value) and "'tune'" not in str(busy.value)
 
 
 def test_last_activity_is_what_the_record_tells(here, folder, shelf):

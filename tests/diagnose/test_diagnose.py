@@ -16,7 +16,7 @@ from tunebook.diagnose.overfit import overfit
 from tunebook.diagnose.saturation import saturation
 from tunebook.diagnose.underfit import underfit
 from tunebook.space import Choice, Float, Int, Space
-from tunebook.trial import Context, Failure, FailureKind, Goal, Measurement, Status, Trial
+from tunebook.trial import Context, Failure, FailureKind, Goal, Limit, Measurement, Status, Trial
 
 LOSS = Goal("loss")
 SPACE = Space(lr=Float(1e-4, 1e-1, log=True), units=Int(1, 16), idle=Float(0.0, 2.0))
@@ -268,6 +268,14 @@ def test_noise_between_steps_and_between_seeds():
 
     assert any("seed to seed" in f.says for f in noise(repeated(20.0)))
     assert noise(repeated(0.01)) == []
+
+
+def test_what_is_beyond_a_limit_is_said_to_be_left_out():
+    told = drawn(12, lambda u: u[0])
+    goal = Goal("loss", limits=[Limit("loss", most=sorted(t.value(LOSS) for t in told.trials)[6])])
+    (few,) = coverage(Evidence(told.trials, SPACE, goal))
+    assert few.says.startswith("7 configurations within the limits are too few")
+    assert few.says.endswith("(5 beyond the limits left out)")
 
 
 def test_too_few_trials_and_enough():

@@ -56,6 +56,13 @@ def test_the_front_is_searched_confirmed_and_shown(tmp_path: Path) -> None:
     said, report = told(tmp_path)
     assert "on the front" in said and said.count("\nused") == 1
     assert "## The front" in report and "Confirmed on fresh seeds" in report and "best in loss" in report
+    assert "the front of the whole search, single values: tunebook report" in said
+    record = read_record(tmp_path)
+    searched = {t.number: t.key for c in result.chapters if c.stage != "confirm" for t in c.trials}
+    keys = [searched[t.number] for t in record.front]
+    assert len(set(keys)) == len(keys), "trials that searched, a configuration once"
+    assert len(front(result.trials.values(), FRONT)) > len(keys), "of repeats several are on the front by themselves"
+    assert f"The front of the search: {len(keys)} trials" in report
     again = tuned(tmp_path, FRONT)
     assert again.config == result.config and len(again.trials) == len(result.trials)
 

@@ -126,6 +126,8 @@ def in_words(told: dict[str, Any]) -> str:
         lines += ["", f"within the limits {', '.join(map(clean, told['limits']))}"]
     if told.get("outcomes"):
         lines += ["", *_in_a_table(told)]
+        if told.get("front"):
+            lines += [f"the front of the whole search, single values: tunebook report {clean(told['study'])}"]
     elif told.get("front"):
         goals = told["goals"]
         heads = ("trial", *(f"{clean(m)} ({direction})" for m, direction in goals.items()))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from tunebook.cli.files import read_data
 from tunebook.errors import SettingError, StudyNotFound, nearest
 from tunebook.record import BOOK, RESOLVED, RUNS, Record, read_record, resume_command
+
+FEW = 5
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,17 @@ def found(name: str) -> Path:
             return folder
     names = studies_in(Path(RUNS))
     raise StudyNotFound(f"there is no study {name!r}", where=f"{RUNS}/{name}",
-                        expected=nearest(name, names) if names else f"nothing: no study lies in {RUNS}",
+                        expected=_nearest(name, names),
                         fix="tunebook list, or give the study's folder", code="STORE-078")  # fmt: skip
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    """The name that was meant, or the few that are nearest of many."""
+    if not names:
+        return f"nothing: no study lies in {RUNS}"
+    few = get_close_matches(name, names, n=FEW, cutoff=0.0)
+    told = nearest(name, names if len(names) <= FEW else few)
+    return told if len(names) <= FEW or told.startswith("did") else f"{told} ... (the nearest of {len(names):,})"
 
 
 def studies_in(root: Path) -> list[str]:

@@ -20,8 +20,10 @@ from tunebook.record import Record
 from tunebook.report import Report, render_html, render_markdown, render_terminal
 from tunebook.report.base import as_data as report_data
 from tunebook.report.study import Story, study_report
+from tunebook.space import Space
 from tunebook.story import story_in
 from tunebook.trial import Trial
+from tunebook.warm import WARM
 
 MOST_FAILURES = 5
 FORMATS: Mapping[str, Callable[[Report], str]] = {
@@ -69,7 +71,18 @@ def _shown(record: Record, story: Story | None) -> dict[str, Any]:
         "decisions": [{"round": c.round.name, "says": list(c.conclusion.says)} for c in chapters],
         "best": answer_of(record, story),
         "looks": [look.reason for look in trials.looks],
+        "exhausted": _exhausted(record),
+        "warm_start": trials.notes.get(WARM, {}).get("studies", []),
     }
+
+
+def _exhausted(record: Record) -> bool:
+    """Whether every configuration of the space, as it was told last, was tried."""
+    opened = list(record.trials.opened.values())
+    space = Space.from_dict(opened[-1].space) if opened else None
+    if space is None or space.size > len(record.trials):
+        return False
+    return len({t.key for t in record.trials.values() if space.contains(t.config)}) >= space.size
 
 
 def _failure(trial: Trial) -> tuple[str, str, str]:
@@ -82,6 +95,11 @@ def _in_words(record: Record, told: dict[str, Any]) -> str:
     status = told["status"] + (f" by {told['driver']}" if told["driver"] else "")
     lines = [f"{clean(told['study'])}: {clean(status)}; {many(told['trials'], 'trial')} ({counts or 'none yet'}); "
              f"{told['spent']:.0f} s of work"]  # fmt: skip
+    if told["warm_start"]:
+        names = ", ".join(f"{clean(s['name'])} ({many(s['taken'], 'configuration')})" for s in told["warm_start"])
+        lines += [f"it began with what earlier studies taught: {names}"]
+    if told["exhausted"]:
+        lines += ["the space is exhausted: all of its configurations were tried"]
     if told["rounds"]:
         rows = [(r["name"], r["trials"], f"over: {r['closed']}" if r["closed"] else "open") for r in told["rounds"]]
         lines += ["", table(("round", "trials", "state"), rows)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,7 +28,11 @@ def coverage(evidence: Evidence) -> list[Finding]:
     rows = tabulate(evidence.trials, evidence.space, evidence.goal)
     n, least = int(np.sum(rows.feasible)), needed(evidence.space)
     if n < least:
-        says = f"{n} successful trials are too few to judge {evidence.space.dim} hyperparameters; it takes {least}"
+        free = tabulate(evidence.trials, evidence.space, replace(evidence.goal, limits=()))
+        beyond = int(np.sum(free.feasible)) - n
+        which = "configurations within the limits" if beyond else "successful trials"
+        says = f"{n} {which} are too few to judge {evidence.space.dim} hyperparameters; it takes {least}"
+        says += f" ({beyond} beyond the limits left out)" if beyond else ""
         figures = {"trials": float(n), "needed": float(least)}
         return [Finding(NAME, Severity.INFO, says, f"run {least - n} more", {}, (), None, figures)]
     return [*_options(evidence, rows), *_doubling(evidence, rows)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tunebook.analysis.compare import mean_interval
 from tunebook.errors import many
 from tunebook.metrics import possible
-from tunebook.outcomes import Outcome, amount, front, front_of
+from tunebook.outcomes import Outcome, amount, front, front_of, once
 from tunebook.playbook.base import tell_change, tell_config
 from tunebook.report.base import Axis, Block, Column, Fold, Heading, Marker, Points, Scatter, Table, Tone, text
 from tunebook.space import Config
@@ -33,7 +33,7 @@ class Told:
 def goals(told: Told) -> Iterable[Block]:
     """The blocks of a study with several goals or limits; none of another."""
     goal = told.goal
-    best = front(told.trials, goal) if goal.also else []
+    best = once(front(told.trials, goal)) if goal.also else []
     if goal.plain or not (best or told.outcomes):
         return
     yield Heading("The front" if goal.also else "The limits")
@@ -57,7 +57,8 @@ def goals(told: Told) -> Iterable[Block]:
 
 def _scatter(told: Told, best: Sequence[Trial]) -> Scatter:
     first, second = told.goal.goals[:2]
-    others = [t for t in told.trials if t not in best and all(map(math.isfinite, t.losses(told.goal)))]
+    keys = {t.key for t in best}
+    others = [t for t in told.trials if t.key not in keys and all(map(math.isfinite, t.losses(told.goal)))]
     beaten = _near(told, best, others)
     left = len(others) - len(beaten)
     points = [_points(told.goal, "beaten, or beyond a limit" if told.goal.limits else "beaten", beaten, "ring"),

@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -133,6 +133,11 @@ class Story:
         searched = [c for c in self.chapters if not c.round.runs]
         last = [c.round.space for c in searched if c.conclusion.base.cycle == searched[-1].conclusion.base.cycle]
         return last[0] if last else self.base.space
+
+    @property
+    def searched(self) -> list[Trial]:
+        """The trials that proposed: no repeats of what was to be confirmed, and not the final training."""
+        return [t for t in self.search if self.asked or not t.round.startswith("confirm")]
 
     @property
     def confirmation(self) -> Mapping[str, list[float]] | None:
@@ -330,7 +335,7 @@ def _ensemble(story: Story) -> Iterable[Block]:
 
 
 def _goals(story: Story) -> Iterable[Block]:
-    return goals(Told(story.goal, story.search, story.outcomes, story.base.baseline, story.config, story.unit))
+    return goals(Told(story.goal, story.searched, story.outcomes, story.base.baseline, story.config, story.unit))
 
 
 def _shown(value: Value) -> str:
@@ -531,8 +536,12 @@ def _importance(story: Story) -> Bars:
     told = importance(story.search, story.space, story.goal)
     bars = tuple(Bar(i.name, i.value, i.low, i.high) for i in told)
     empty = "" if bars else f"Too few trials: about {needed(story.space)} configurations needed."
-    return Bars("Importance", Axis("share of the variation"), bars, empty=empty,
-                note="Share of the variation over its range that each explains, with a 90 % interval.")  # fmt: skip
+    free = replace(story.goal, limits=())
+    out = sum(math.isfinite(t.loss(free)) and not math.isfinite(t.loss(story.goal)) for t in story.search)
+    beyond = f"{many(out, 'trial')} beyond the limits left out." if out else ""
+    return Bars("Importance", Axis("share of the variation"), bars, empty=_notes(empty, beyond) if empty else "",
+                note=_notes("Share of the variation over its range that each explains, with a 90 % interval.",
+                            beyond))  # fmt: skip
 
 
 def _axis(p: Parameter, label: str) -> Axis:

@@ -9,15 +9,19 @@ exclusive, and is free again when its holder is gone.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from socket import gethostname
 from typing import final
 
 from tunebook.errors import Problem
 from tunebook.trial import Event, Trials, apply, uncollected
+
+ALONE = "tune"  # what a study is called that has a book of its own
 
 
 class Store(ABC):
@@ -71,10 +75,15 @@ class Holder:
 
 
 def busy(study: str, where: str, holder: Holder | None) -> Problem:
-    """The problem of a study that somebody else holds."""
-    fix = f"wait until it ends, or stop it: kill {holder.pid} (on {holder.host})" if holder else "wait until it ends"
+    """The problem of a study that somebody else holds, or another object of this process."""
+    called = "this study" if study == ALONE else f"study {study!r}"
+    what, fix = f"{called} is being run by another driver", "wait until it ends"
+    if holder is not None and (holder.host, holder.pid) == (gethostname(), os.getpid()):
+        what, fix = f"{called} is open in this process already", "use the one that is open, or leave its with block"
+    elif holder is not None:
+        fix = f"wait until it ends, or stop it: kill {holder.pid} (on {holder.host})"
     return Problem(
-        f"study {study!r} is being run by another driver",
+        what,
         where,
         str(holder) if holder else "a driver that did not say who it is",
         "one driver a study",
