@@ -42,7 +42,7 @@ def test_several_goals_and_limits_come_back_from_a_record(goal: Goal) -> None:
     ("make", "says"),
     [
         (lambda: Limit("memory"), "one finite bound"),
-        (lambda: Limit("memory", most=1, least=0), "one finite bound"),
+        (lambda: Limit("memory", most=1, least=0), "has one bound"),
         (lambda: Limit("memory", most=math.nan), "one finite bound"),
         (lambda: Limit("memory", most=True), "one finite bound"),
         (lambda: Limit("memory", most="500"), "one finite bound"),  # type: ignore[arg-type]
@@ -132,3 +132,8 @@ def test_a_trial_is_judged_early_by_the_first_goal_and_by_what_it_costs() -> Non
     assert Goal("loss", limits=limits[:1]).early_enough and not Goal("loss", limits=limits[1:2]).early_enough
     assert goal.named == ("loss", "size", "seconds", "recall", "memory")
     assert str(goal) == "minimize loss, minimize size, seconds <= 9, recall >= 0.5, memory >= 1"
+
+
+def test_two_bounds_are_two_limits() -> None:
+    with pytest.raises(SettingError, match=r"limits=\[Limit\('a', least=1\), Limit\('a', most=2\)\]"):
+        Limit("a", most=1, least=2)

@@ -1,6 +1,8 @@
 """One constraints file, exact and complete, read by every install command."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -80,3 +82,8 @@ def test_what_a_peer_runs_on_is_pinned_too() -> None:
         found = dict(line.split("==") for line in lines)
         assert found.get("torch", pins()["torch"]) == pins()["torch"], file.name
         assert "xgboost" not in found
+
+
+def test_the_package_runs_as_a_module() -> None:
+    told = subprocess.run([sys.executable, "-m", "tunebook", "version"], capture_output=True, text=True, check=False)
+    assert told.returncode == 0 and told.stdout.startswith("tunebook "), told.stderr

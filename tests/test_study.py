@@ -11,7 +11,7 @@ import pytest
 from tunebook.errors import FailingStudy, ObjectiveError, SettingError, StudyBusy, StudyMismatch
 from tunebook.executors.serial import SerialExecutor
 from tunebook.executors.simulated import SimulatedExecutor
-from tunebook.jobs import open_study
+from tunebook.jobs import open_study, tune
 from tunebook.objective import EarlyStop, objective
 from tunebook.samplers import GridSampler, QuasiSampler, TPESampler
 from tunebook.schedulers import AshaScheduler, FullScheduler, HalvingScheduler
@@ -418,3 +418,16 @@ def test_best_is_by_all_trials_not_the_luckiest(tmp_path: Path) -> None:
         told = study.best()
         assert told is not None and abs(float(told.config["x"]) - 0.3) < 0.25  # type: ignore[arg-type]
         assert told.low < told.mean < told.high and told.config == study.trials[told.trial].config
+
+
+@pytest.mark.parametrize(
+    ("space", "goal", "says"),
+    [(SPACE, "loss", r"the goal is not a Goal(.|\n)*try: Goal\('loss'\)"),
+     ({"x": Float(0, 1)}, GOAL, "the space is not a Space"), (SPACE, None, "the goal is not a Goal")],
+)  # fmt: skip
+def test_what_is_no_space_or_goal_is_refused(space, goal, says, tmp_path):
+    with pytest.raises(SettingError, match=says):
+        open_study(space, goal, folder=tmp_path / "s")
+    with pytest.raises(SettingError, match=says):
+        tune(branin, space, goal, folder=tmp_path / "s")
+    assert not (tmp_path / "s").exists()

@@ -105,6 +105,15 @@ def test_lists_are_wanted(name: str, value: object, tmp_path: Path) -> None:
         tune(weigh, SPACE, GOAL, folder=tmp_path, **{name: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("given", ["folder", Path("folder")])
+def test_a_list_of_earlier_studies_is_wanted(given: object, tmp_path: Path) -> None:
+    with (
+        pytest.raises(SettingError, match="warm_start is not a list"),
+        open_study(SPACE, GOAL, folder=tmp_path, warm_start=given),  # type: ignore[arg-type]
+    ):
+        pass
+
+
 def test_points_need_an_open_round(tmp_path: Path) -> None:
     with (
         Study(open_study(SPACE, GOAL, folder=tmp_path).store, tmp_path) as study,
@@ -181,6 +190,11 @@ def test_studies_that_teach_nothing_are_refused(tmp_path: Path) -> None:
         pass
     refused = pytest.raises(SettingError, match="nothing can be learned")
     with refused, open_study(SPACE, GOAL, folder=tmp_path / "b", warm_start=[tmp_path / "empty"]):
+        pass
+    with open_study(Space(other=Float(0, 1)), GOAL, folder=tmp_path / "other") as study:
+        study.tell(study.ask()[0], loss=1.0)
+    refused = pytest.raises(SettingError, match="nothing can be learned")
+    with refused, open_study(SPACE, GOAL, folder=tmp_path / "b", warm_start=[tmp_path / "other"]):
         pass
     with open_study(SPACE, GOAL, folder=tmp_path / "b") as study:  # the claim was given back
         assert WARM not in study.trials.notes

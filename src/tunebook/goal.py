@@ -39,6 +39,12 @@ class Limit:
     def __post_init__(self) -> None:
         _named(self.metric, "limit")
         bounds = [b for b in (self.most, self.least) if b is not None]
+        if len(bounds) == 2:
+            one, ends = f"Limit({self.metric!r}, ", sorted(bounds) if all(map(_finite, bounds)) else [1, 2]
+            raise SettingError("a limit has one bound; two limits make a range", where=f"Limit({self.metric!r})",
+                               got=f"most={shown(self.most)}, least={shown(self.least)}", expected="most or least",
+                               fix=f"limits=[{one}least={ends[0]!r}), {one}most={ends[1]!r})]",
+                               code="CONFIG-048")  # fmt: skip
         if len(bounds) != 1 or isinstance(bounds[0], bool) or not _finite(bounds[0]):
             raise SettingError("a limit needs one finite bound", where=f"Limit({self.metric!r})",
                                got=f"most={shown(self.most)}, least={shown(self.least)}",

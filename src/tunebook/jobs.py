@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from tunebook.errors import FailingStudy, Problem, SettingError, StudyMismatch, many, public
+from tunebook.errors import FailingStudy, Problem, SettingError, StudyMismatch, many, public, shown
 from tunebook.executors.base import Executor
 from tunebook.executors.local import LocalExecutor
 from tunebook.executors.serial import SerialExecutor
@@ -110,6 +110,7 @@ def tune(objective: Objective, space: Space, goal: Goal, **options: Unpack[Optio
     Raises TunebookError for settings and spaces that cannot be, StudyBusy when another process drives the study,
     FailingStudy when the first trials all fail alike. An interrupted study exits with code 130; call again to resume.
     """
+    _check(space, goal)
     settings = settings_of(options)
     wanted = base_for(space, goal, settings, final=False)
     with opened(objective, settings, {"objective": _name(objective)}, wanted) as (study, plan):
@@ -307,10 +308,23 @@ def open_study(space: Space, goal: Goal, *, sampler: str = "auto", steps: int = 
 
     ``warm_start`` names folders of earlier studies to learn from, of the same or an overlapping space. The same call
     takes the study up where it is. Raises StudyBusy when another process drives it, StudyNotFound, and SettingError for
-    an earlier study from which nothing can be learned.
+    an earlier study from which nothing can be learned, and for a space or a goal that is none.
     """
+    _check(space, goal)
     round = Round("search", "What is the best configuration?", space, goal, steps, 1, sampler)
     return _Begun(store_of(made(folder)), folder, search_of(round, seed), seed, warm_start)
+
+
+def _check(space: object, goal: object) -> None:
+    """Raise SettingError for a space or a goal that is none."""
+    told = shown(goal) if isinstance(goal, str) else "'loss'"
+    for name, given, kind, fix in (
+        ("space", space, Space, "Space(lr=Float(1e-4, 1, log=True)); Space.from_dict reads plain data"),
+        ("goal", goal, Goal, f"Goal({told}), or Goal({told}, 'maximize')"),
+    ):
+        if not isinstance(given, kind):
+            raise SettingError(f"the {name} is not a {kind.__name__}", where=name, got=shown(given),
+                               expected=f"a {kind.__name__}", fix=fix, code="CONFIG-043")  # fmt: skip
 
 
 class _Begun(Study):

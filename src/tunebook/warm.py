@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from tunebook.errors import SettingError, StudyNotFound
+from tunebook.errors import SettingError, StudyNotFound, shown
 from tunebook.record import BOOK, read_record
 from tunebook.space import Config, Space
 from tunebook.trial import Goal, Group, Trials, groups
@@ -25,8 +25,13 @@ MOST = 300
 def lessons(folders: Sequence[str | Path], space: Space) -> dict[str, Any]:
     """The configurations (of those studies that have a place in the space) and their scores, as plain JSON.
 
-    Raises StudyNotFound, StoreError, and SettingError for a study from which nothing can be learned.
+    Raises StudyNotFound, StoreError, and SettingError for a study from which nothing can be learned: without trials, or
+    without any in which a hyperparameter of the space has a value.
     """
+    if not isinstance(folders, list | tuple):
+        raise SettingError("warm_start is not a list", where="warm_start", got=shown(folders),
+                           expected="a list of folders", fix=f"warm_start=[{shown(folders)}]",
+                           code="CONFIG-043")  # fmt: skip
     missing = [str(folder) for folder in folders if not (Path(folder) / BOOK).exists()]
     if missing:
         raise StudyNotFound("there is no study in this folder", where="warm_start", got=missing[0],
@@ -35,7 +40,8 @@ def lessons(folders: Sequence[str | Path], space: Space) -> dict[str, Any]:
     for folder in folders:
         record = read_record(folder)
         pairs = [] if record.goal is None else scored(record.trials, record.goal)
-        fitting = [(c, s) for c, s in ((space.adapt(c), s) for c, s in pairs) if c is not None]
+        known = [(c, s) for c, s in pairs if any(name in space.parameters for name in c)]
+        fitting = [(c, s) for c, s in ((space.adapt(c), s) for c, s in known) if c is not None]
         if not fitting:
             raise SettingError("nothing can be learned from this study", where="warm_start", got=str(folder),
                                expected="a study with trials whose hyperparameters have a place in the space",

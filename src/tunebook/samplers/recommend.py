@@ -87,7 +87,8 @@ def recommended(trials: Trials, space: Space, goal: Goal) -> Recommendation | No
 def _eligible(history: History) -> Mask:
     """Which rows (n,) may be handed over."""
     within: Mask = history.feasible & (history.excess <= 0).all(axis=1)
-    return within & (history.budget == history.budget[within].max(initial=0))
+    furthest: Mask = within & (history.budget == history.budget[within].max(initial=0))
+    return furthest
 
 
 def _modelled(space: Space, history: History, allowed: Mask) -> tuple[int, list[float]]:
