@@ -77,6 +77,19 @@ def test_points_outside_of_the_space_are_refused(config: Config, says: str, tmp_
         assert "first" not in study.trials.notes
 
 
+def test_only_what_is_wrong_with_a_point_is_told(tmp_path: Path) -> None:
+    opt = Choice({"sgd": Space(momentum=Float(0, 1)), "adam": Space(beta1=Float(0.5, 0.99))})
+    with open_study(Space(layers=Int(1, 4), lr=Float(0, 1), opt=opt), GOAL, folder=tmp_path) as study:
+        with pytest.raises(SpaceError) as refused:
+            study.try_first({"layers": 2.5})
+        assert [(p.where, p.what) for p in refused.value.problems] == [("layers", "outside its range")]
+        with pytest.raises(SpaceError, match="add opt='adam': it exists only there") as refused:
+            study.try_first({"opt.adam.beta1": 0.9})
+        assert len(refused.value.problems) == 1
+        study.try_first({"opt.adam.beta1": 0.9, "opt": "adam"})
+        assert study.ask()[0].config == {"layers": 3, "lr": 0.5, "opt": "adam", "opt.adam.beta1": 0.9}
+
+
 def test_points_with_what_does_not_exist_beside_them_are_refused(tmp_path: Path) -> None:
     space = Space(kind=Choice({"a": Space(depth=Int(1, 9)), "b": Space()}))
     with (

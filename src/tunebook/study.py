@@ -251,7 +251,7 @@ class Study:
         space = self._begun().space if space is None else space
         whole: list[dict[str, Value]] = []
         for config in configs:
-            whole.append({**(space.adapt(config) or {}), **config})
+            whole.append(space.completed(config))
             found = space.complaints(whole[-1])
             if found:
                 raise SpaceError(found)

@@ -108,6 +108,17 @@ class Space(Nested):
         told = self._allowed.get(name, {})
         return all(p in config and key(config[p]) in ok for p, ok in told.items())
 
+    def completed(self, config: Config) -> dict[str, Value]:
+        """The configuration with the default of what it lacks; what it has stays as it is (``complaints`` judges it).
+
+        >>> Space(lr=Float(0.001, 0.1, default=0.01), layers=Int(1, 4)).completed({"layers": 2})
+        {'lr': 0.01, 'layers': 2}
+        """
+        out: dict[str, Value] = {}
+        for name, item in self._existing(out):
+            out[name] = config[name] if name in config else item.start if isinstance(item, Parameter) else item
+        return {**out, **config}
+
     def contains(self, config: Config) -> bool:
         """Whether the configuration has just the active names, each inside its range."""
         return not self.complaints(config)
@@ -125,7 +136,11 @@ class Space(Nested):
             elif n in self.constants and key(self.constants[n]) != key(config[n]):
                 found.append(Problem("differs from the constant", n, shown(config[n]), shown(self.constants[n])))
         for n in config:
-            if n not in expected:
+            rule = self.conditions.get(n, {})
+            if n not in expected and rule:
+                fix = f"add {', '.join(f'{p}={ok[0]!r}' for p, ok in rule.items())}: it exists only there"
+                found.append(Problem("not a hyperparameter here", n, shown(config[n]), fix=fix))
+            elif n not in expected:
                 found.append(Problem("not a hyperparameter here", n, shown(config[n]), nearest(str(n), expected)))
         return found
 
