@@ -90,6 +90,7 @@ def test_the_report_and_the_terminal_recommend_the_same(tmp_path: Path) -> None:
     assert "95 % interval" in said and f"(trial {record.best.number}); the best of many noisy values" in said
     report = render_markdown(study_report(story)).replace("\\", "")
     assert said in report
+    assert "loop of its own" in report and "What was done" not in report, "there is no playbook to tell of"
     for name, value in story.recommended.config.items():
         assert f"| `{name}` | `{value:.6g}` |" in report
 
@@ -104,6 +105,7 @@ def test_where_no_trial_keeps_a_limit_the_report_says_what_the_terminal_says(tmp
     report = render_markdown(study_report(story)).replace("\\", "")
     assert "No configuration keeps the limits so far" in report and answer["why"][1:] in report
     assert "Nothing keeps the limits so far: 6 trials ran" in report
+    assert "6 trials beyond the limits left out." in report, "importance is of those within"
 
 
 def test_a_study_with_one_goal_has_the_best_for_a_front_and_no_table(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_the_front_is_searched_confirmed_and_shown(tmp_path: Path) -> None:
     said, report = told(tmp_path)
     assert "on the front" in said and said.count("\nused") == 1
     assert "## The front" in report and "Confirmed on fresh seeds" in report and "best in loss" in report
+    assert "(95 % interval, for all finalists together, " in said
     assert "the front of the whole search, single values: tunebook report" in said
     record = read_record(tmp_path)
     searched = {t.number: t.key for c in result.chapters if c.stage != "confirm" for t in c.trials}

@@ -157,7 +157,8 @@ def _says(told: dict[str, Any]) -> list[str]:
     lines = [
         f"default: {metric} {_mean(default, unit)}",
         f"finalist: {metric} {_mean(finalist, unit)}",
-        f"difference {gain['value']:+.4g} (interval {gain['low']:+.4g} to {gain['high']:+.4g})",
+        f"difference {gain['value']:+.4g} (95 % interval, for all finalists together, {gain['low']:+.4g} to "
+        f"{gain['high']:+.4g})",
     ]
     if confirmed["adopted"] and confirmed["default_beyond"]:
         over = clean(", ".join(confirmed["default_beyond"]))

@@ -364,7 +364,8 @@ def _look(look: TestLook) -> Iterable[Block]:
 
 
 def _decisions(story: Story) -> Iterable[Block]:
-    yield Heading("What was done, and why")
+    if story.chapters:
+        yield Heading("What was done, and why")
     for i, chapter in enumerate(story.chapters, 1):
         yield Heading(chapter.round.name.capitalize(), 2, f"Stage {i}")
         said = chapter.conclusion.says
@@ -489,6 +490,8 @@ def _notes(*said: str) -> str:
     return " ".join(filter(None, said))
 
 
+_UNCONFIRMED = ("No budget was left to confirm a winner.",
+                "Only the playbook confirms on fresh seeds; this study has a loop of its own.")  # fmt: skip
 _RINGS = {
     "seed": "Each ring is a training with a seed that the search never used.",
     "fold": "Each ring is a fold that the search never used.",
@@ -507,7 +510,7 @@ def _confirmed(story: Story) -> Scatter:
         Points("mean", [names[n] for n in told], means, marker="star", tone="good"),
     )
     return Scatter(f"Confirmation on fresh {story.unit}s", Axis("", "category", categories=list(names.values())),
-                   Axis(story.goal.metric), points, empty="" if told else "No budget was left to confirm a winner.",
+                   Axis(story.goal.metric), points, empty="" if told else _UNCONFIRMED[story.asked],
                    note=_RINGS[story.unit])  # fmt: skip
 
 
