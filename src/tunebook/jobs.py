@@ -46,6 +46,7 @@ from tunebook.record import (
 from tunebook.report import render_html, render_markdown
 from tunebook.report.study import NOTHING_TO_TUNE, Story, TestLook, study_report
 from tunebook.samplers import sampler_named
+from tunebook.samplers.auto import reason
 from tunebook.schedulers import scheduler_named
 from tunebook.sealed import read_card, remove_checkpoints
 from tunebook.settings import Options, Settings, settings_of
@@ -348,7 +349,11 @@ class _Begun(Study):
         except BaseException:
             self.__exit__(None, None, None)
             raise
-        self.begin(self._begin_with)
+        about = self._begin_with.about
+        if about.get("sampler") == "auto":
+            why = reason(self._begin_with.space, self._begin_with.goal, len(self.trials))
+            about = {**about, "proposals": why}
+        self.begin(replace(self._begin_with, about=about))
         return self
 
     def _warm(self) -> None:

@@ -224,6 +224,9 @@ def test_a_study_that_is_asked_is_told_of_as_one(here, folder):
     _, out, _ = here("show", "asked")
     assert "asked: open; 4 trials (4 completed)" in out and "not finished" not in out
     assert "run your own loop again: open_study(" in out and "tunebook resume" not in out
+    chosen = "Proposals by Gaussian processes, steps of a local model"
+    assert chosen in out and chosen in here("report", "asked", "--format", "md", "-o", "-")[1]
+    assert json.loads(here("show", "asked", "--json")[1])["rounds"][0]["sampler"] == "auto"
     said = here("best", "asked")[1]
     assert said.startswith("Not confirmed on fresh seeds. By all trials together the best is trial")
     assert "The best single value was" in said

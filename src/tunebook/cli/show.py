@@ -47,6 +47,8 @@ def _shown(record: Record, story: Story | None) -> dict[str, Any]:
         {
             "name": name,
             "question": opened.about.get("question"),
+            "sampler": opened.about.get("sampler"),
+            "proposals": opened.about.get("proposals"),
             "trials": trials.count(name),
             "statuses": dict(Counter(str(t.status) for t in trials.of(name))),
             "closed": trials.closed[name].reason if name in trials.closed else None,
@@ -103,6 +105,7 @@ def _in_words(record: Record, told: dict[str, Any]) -> str:
     if told["rounds"]:
         rows = [(r["name"], r["trials"], f"over: {r['closed']}" if r["closed"] else "open") for r in told["rounds"]]
         lines += ["", table(("round", "trials", "state"), rows)]
+        lines += [clean(r["proposals"], 300) for r in told["rounds"] if r["proposals"]]
     for f in told["failures"]:
         lines += ["", clean(f"{f['trials']} failed ({f['kind']}): {f['message']}", 300)]
         lines += [f"  --> {clean(f['where'])}"] if f["where"] else []

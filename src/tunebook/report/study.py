@@ -208,7 +208,8 @@ def _verdict(story: Story) -> str:
         short = "Nothing keeps the limits so far" if near else "Nothing has succeeded so far"
         return f"{short}: {many(len(story.trials), 'trial')} ran."
     if story.asked:
-        return f"Somebody's own loop asked for {many(len(story.trials), 'trial')} so far; nothing was confirmed."
+        asked = f"Somebody's own loop asked for {many(len(story.trials), 'trial')} so far; nothing was confirmed."
+        return " ".join([asked, *(str(o.about.get("proposals", "")) for o in story.trials.opened.values())]).strip()
     if not story.finished:
         return f"The study is not finished: this is what {many(len(story.trials), 'trial')} show so far."
     stop = story.chapters[-1].conclusion.stop
