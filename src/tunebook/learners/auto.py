@@ -58,7 +58,7 @@ LARGE_FIRST: tuple[tuple[str, Config], ...] = (
 # how much the families are believed to hold the best: on trees against the rest see Grinsztajn et al. 2022
 # (arXiv:2207.08815) and McElfresh et al. 2023 (arXiv:2305.02997)
 LIKELY = {"xgboost": 3.0, "histgb": 3.0, "forest": 2.0, "svm": 2.0}
-# where most tuned values of boosting lie, cf. Probst, Boulesteix and Bischl 2019 (arXiv:1802.09596, table 3): the few
+# where most tuned values of boosting lie, cf. Probst, Boulesteix and Bischl 2019 (arXiv:1802.09596): the few
 # configurations that a short time allows are drawn from there, two of three, and a model soon outweighs it
 RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "xgboost": {"rounds": (80, 500), "learning_rate": (0.03, 0.2), "max_depth": (4, 9), "min_child_weight": (0.5, 10.0),
