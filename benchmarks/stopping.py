@@ -31,9 +31,9 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import numpy as np  # noqa: E402  (after the number of threads is settled)
-from scipy import stats  # noqa: E402
 
 from compare import Kept, Record  # noqa: E402  (beside this file)
+from tunebook.analysis.compare import mean_interval  # noqa: E402
 from tunebook.data import DataRef, Split  # noqa: E402
 from tunebook.executors.local import LocalExecutor  # noqa: E402
 from tunebook.jobs import model_subject  # noqa: E402
@@ -134,11 +134,8 @@ def schedule(task: str, seed: int, name: str) -> Record:
 
 def interval(values: Sequence[float]) -> str:
     """The mean of paired differences with its 95 % interval (Student's t)."""
-    mean, n = float(np.mean(values)), len(values)
-    if n < 2:
-        return f"{mean:+.4f}"
-    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5)
-    return f"{mean:+.4f} ({mean - half:+.4f} to {mean + half:+.4f})"
+    mean, low, high = mean_interval(values)
+    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def report(records: Sequence[Record], track: str, methods: Sequence[str]) -> Iterator[str]:

@@ -44,7 +44,8 @@ from tunebook.record import (
     store_of,
 )
 from tunebook.report import render_html, render_markdown
-from tunebook.report.study import NOTHING_TO_TUNE, Story, TestLook, study_report
+from tunebook.report.story import Story, TestLook
+from tunebook.report.study import NOTHING_TO_TUNE, study_report
 from tunebook.samplers import sampler_named
 from tunebook.samplers.auto import reason
 from tunebook.schedulers import scheduler_named
@@ -86,7 +87,7 @@ class Result:
     def __str__(self) -> str:
         """What a person wants to read first."""
         last = self.chapters[-1].conclusion
-        if last.figures.get("beyond"):
+        if last.beyond:
             return "\n".join([*last.says, "", f"report: {self.report}"])
         says = [last.stop] if last.stop else []
         confirmed = [c.conclusion.says for c in self.chapters if c.stage == "confirm"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tunebook.analysis.intervals import balanced_accuracy_interval, mean_interval_of
 from tunebook.ensembles.base import losses
-from tunebook.report.study import TestLook
+from tunebook.report.story import TestLook
 
 if TYPE_CHECKING:
     from tunebook.metrics import Metric

@@ -11,7 +11,7 @@ import numpy as np
 from tunebook import pareto
 from tunebook.goal import Goal, Limit
 from tunebook.space import Config
-from tunebook.trial import Status, Trial
+from tunebook.trial import Status, Trial, is_whole
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,20 @@ def front_of(outcomes: Sequence[Outcome], goal: Goal) -> list[Outcome]:
     return [o for o, stands in zip(kept, stand, strict=True) if stands]
 
 
+def standing(outcomes: Sequence[Outcome], goal: Goal) -> list[str]:
+    """Where each of the outcomes stands, in words: beyond a limit, on the front, beaten, or within the limits."""
+    best = front_of(outcomes, goal)
+
+    def told(outcome: Outcome) -> str:
+        if over := outcome.broken(goal):
+            return f"beyond {', '.join(over)}"
+        if not goal.also:
+            return "keeps the limits"
+        return "on the front" if outcome in best else "beaten"
+
+    return [told(o) for o in outcomes]
+
+
 def front(trials: Iterable[Trial], goal: Goal) -> list[Trial]:
     """The trials that no other beats in all of the goals and that keep the limits, the best by the first goal first;
     for one goal the best. Single values: some may have been lucky.
@@ -53,6 +67,14 @@ def front(trials: Iterable[Trial], goal: Goal) -> list[Trial]:
     losses = np.array([t.losses(goal) for t in told], dtype=np.float64).reshape(len(told), len(goal.metrics))
     best = [(t.losses(goal), t.number, t) for t, stands in zip(told, pareto.front(losses), strict=True) if stands]
     return [t for _, _, t in sorted(best, key=lambda b: b[:2])]
+
+
+def best_single(trials: Iterable[Trial], goal: Goal) -> Trial | None:
+    """The trial with the best single value of the first goal, within the limits; None without one. It may have been
+    lucky. A trial that was cut short counts where only its last step would, if there is no other."""
+    told = [t for t in trials if not t.context.final and math.isfinite(t.loss(goal))]
+    told = [t for t in told if is_whole(t, goal)] or told
+    return min(told, key=lambda t: t.loss(goal), default=None)
 
 
 def once(trials: Iterable[Trial]) -> list[Trial]:

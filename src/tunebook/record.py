@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunebook.outcomes import closest, front, once
+from tunebook.outcomes import best_single, front, once
+from tunebook.playbook.confirm import searched
 from tunebook.stores.base import ALONE, Holder
 from tunebook.stores.drivers import driver_of
 from tunebook.stores.sql import SqlStore
-from tunebook.trial import Goal, Trial, Trials, is_whole
+from tunebook.trial import Goal, Trial, Trials
 
 RUNS = "tunebook-runs"
 BOOK = "book.db"
@@ -64,25 +64,15 @@ class Record:
         With several goals that is the value of the first one.
         """
         goal = self.goal
-        if goal is None:
-            return None
-        told = [t for t in self.trials.values() if not t.context.final and math.isfinite(t.loss(goal))]
-        told = [t for t in told if is_whole(t, goal)] or told
-        return min(told, key=lambda t: t.loss(goal), default=None)
+        return None if goal is None else best_single(self.trials.values(), goal)
 
     @property
     def front(self) -> list[Trial]:
         """The trials that no other beats in all of the goals, within the limits: those that searched, a configuration
         once."""
         goal = self.goal
-        told = [t for t in self.trials.values() if self.asked or not t.round.startswith("confirm")]
+        told = self.trials.values() if self.asked else searched(self.trials.values())
         return [] if goal is None else once(front(told, goal))
-
-    @property
-    def closest(self) -> Trial | None:
-        """The trial nearest to the limits, where none keeps them."""
-        goal = self.goal
-        return None if goal is None else closest(self.trials.values(), goal)
 
     @property
     def asked(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from tunebook.playbook import Base, Baseline, Chapter, Confirm, Exploit, Explore, Finalize, Refine, Round, Stage, play
 from tunebook.playbook.base import fit
 from tunebook.record import PLAN, TEST, Record
-from tunebook.report.study import Story, TestLook
+from tunebook.report.story import Story, TestLook
 from tunebook.space import Space
 from tunebook.trial import Goal, Trials
 

@@ -117,11 +117,11 @@ def test_4_busy(folder):
     try:
         assert first.stderr is not None
         assert "round baseline" in first.stderr.readline()
-        before = (folder / "tunebook-runs/work/config.resolved.toml").read_text()
+        before = (folder / "tunebook-runs" / "work" / "config.resolved.toml").read_text()
         second = tunebook(folder, *words, "--trials", "60")
         assert second.returncode == 4
         assert f"process {first.pid}" in second.stderr and "kill" in second.stderr
-        assert (folder / "tunebook-runs/work/config.resolved.toml").read_text() == before
+        assert (folder / "tunebook-runs" / "work" / "config.resolved.toml").read_text() == before
         # those who only read are not in its way
         told = json.loads(tunebook(folder, "list", "--json").stdout)
         assert [(t["study"], t["status"]) for t in told] == [("work", "running")]

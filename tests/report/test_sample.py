@@ -6,7 +6,8 @@ from tunebook.playbook import Base, Round
 from tunebook.report import render_html
 from tunebook.report.base import Fold, Items, Table, walk
 from tunebook.report.sample import some
-from tunebook.report.study import SHOWN_ROWS, Story, study_report
+from tunebook.report.story import Story
+from tunebook.report.study import SHOWN_ROWS, study_report
 from tunebook.space import Choice, Float, Int, Space
 from tunebook.stores.memory import MemoryStore
 from tunebook.study import Study

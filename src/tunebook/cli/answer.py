@@ -10,11 +10,11 @@ from tunebook.analysis.compare import mean_interval
 from tunebook.cli.words import cell, clean, clean_lines, table
 from tunebook.errors import many, times
 from tunebook.metrics import possible
-from tunebook.outcomes import Outcome, front_of
+from tunebook.outcomes import Outcome, front_of, standing
 from tunebook.playbook.limits import nearest_to_limits
 from tunebook.record import Record
 from tunebook.report.best import unconfirmed
-from tunebook.report.study import Story
+from tunebook.report.story import Story
 from tunebook.samplers.recommend import Recommendation
 
 
@@ -39,10 +39,8 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
     if story is not None and record.finished and story.beyond:
         return told | {"source": "nothing keeps the limits", "why": story.beyond}
     if best is None or goal is None:
-        near = record.closest
-        if near is not None and goal is not None:
-            told |= {"source": "nothing keeps the limits", "why": nearest_to_limits(goal, {}, record.trials)}
-        return told
+        near = "" if goal is None else nearest_to_limits(goal, {}, record.trials)
+        return told | ({"source": "nothing keeps the limits", "why": near} if near else {})
     told["observed"] = {"trial": best.number, "value": best.value(goal), "config": dict(best.config)}
     told |= {"source": "best observed", "config": dict(best.config)}
     if goal.also:
@@ -54,11 +52,14 @@ def answer_of(record: Record, story: Story | None) -> dict[str, Any]:
         told |= {"source": "confirmed" if story.base.adopted else kept, "config": dict(story.base.config)}
         told["confirmed"] = _confirmed(story)
         told["repeats"] = f"{story.unit}s"
-        told["outcomes"] = [_outcome(o, story) for o in story.outcomes]
+        stands = standing(story.outcomes, goal)
+        told["outcomes"] = [_outcome(o, s, story) for o, s in zip(story.outcomes, stands, strict=True)]
         told |= outputs_of(story)
-    elif story is not None and (surest := story.recommended) is not None:
+        return told
+    surest = None if story is None else story.recommended
+    if surest is not None:
         told |= {"source": "recommended", "config": dict(surest.config), "recommended": _recommended(surest)}
-    return told
+    return told | {"says": unconfirmed(goal.metric, surest, best.value(goal), best.number)}
 
 
 def _recommended(best: Recommendation) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def _confirmed(story: Story) -> dict[str, Any] | None:
     }
 
 
-def _outcome(outcome: Outcome, story: Story) -> dict[str, Any]:
+def _outcome(outcome: Outcome, stands: str, story: Story) -> dict[str, Any]:
     """A configuration that was confirmed, or was not: its metrics over the repeats, and where it stands."""
     return {
         "config": dict(outcome.config),
@@ -100,21 +101,13 @@ def _outcome(outcome: Outcome, story: Story) -> dict[str, Any]:
         "values": {name: _summary(name, v, story.unit) for name, v in outcome.values.items()},
         "beyond": outcome.broken(story.goal),
         "front": outcome in front_of(story.outcomes, story.goal),
+        "stands": stands,
     }
 
 
 def _summary(metric: str, values: Sequence[float], unit: str) -> dict[str, Any]:
     mean, low, high = possible(metric, mean_interval(values))
     return {"mean": mean, "low": low, "high": high, f"{unit}s": len(values)}
-
-
-def _in_a_sentence(told: dict[str, Any], metric: str) -> str:
-    """What a model of all trials recommends, if it was asked, and the best single value."""
-    best, observed = told.get("recommended"), told["observed"]
-    if best is not None:
-        low, high = (math.inf if best[end] is None else best[end] for end in ("low", "high"))
-        best = Recommendation(told["config"], best["value"], low, high, best["trial"], best["exact"])
-    return unconfirmed(metric, best, observed["value"], observed["trial"])
 
 
 def in_words(told: dict[str, Any]) -> str:
@@ -148,7 +141,7 @@ def _says(told: dict[str, Any]) -> list[str]:
     unit = told.get("repeats", "seeds")
     if told["asked"] or not told["finished"]:
         why = "on fresh seeds" if told["asked"] else "yet: the study is not finished"
-        return [f"Not confirmed {why}. {_in_a_sentence(told, metric)}"]
+        return [f"Not confirmed {why}. {clean(told['says'])}"]
     seen = f"The best single value was {metric} {cell(observed['value'])} (trial {observed['trial']})"
     if confirmed is None:
         kept = "the default stays" if told["source"] == "default" else "use it with care"
@@ -174,13 +167,11 @@ def _says(told: dict[str, Any]) -> list[str]:
 
 def _in_a_table(told: dict[str, Any]) -> list[str]:
     """What baseline and finalists came to, metric by metric."""
-    outcomes, fits = told["outcomes"], "on the front" if len(told["goals"]) > 1 else "keeps the limits"
-    other = "beaten" if len(told["goals"]) > 1 else fits
+    outcomes = told["outcomes"]
     metrics = list(outcomes[0]["values"])
     names = [n for n in outcomes[0]["config"] if len({str(o["config"].get(n)) for o in outcomes}) > 1]
     rows = [("used" if o["used"] else "", *(cell(o["values"][m]["mean"]) for m in metrics),
-             "beyond " + ", ".join(o["beyond"]) if o["beyond"] else fits if o["front"] else other,
-             *(o["config"].get(n) for n in names)) for o in outcomes]  # fmt: skip
+             o["stands"], *(o["config"].get(n) for n in names)) for o in outcomes]  # fmt: skip
     return ["The default, which is first, and the finalists, means over fresh repeats:",
             table(("", *map(clean, metrics), "", *names), rows)]  # fmt: skip
 

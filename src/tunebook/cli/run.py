@@ -108,7 +108,7 @@ def run_told(result: Result) -> dict[str, Any]:
 
 def succeeded(result: Result) -> bool:
     """Whether any trial has a value, and something was found that keeps the limits."""
-    beyond = result.chapters[-1].conclusion.figures.get("beyond", False)
+    beyond = result.chapters[-1].conclusion.beyond
     return not beyond and any(math.isfinite(t.loss(result.goal)) for t in result.trials.values())
 
 

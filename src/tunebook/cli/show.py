@@ -19,7 +19,8 @@ from tunebook.errors import SettingError, many, nearest, times
 from tunebook.record import Record
 from tunebook.report import Report, render_html, render_markdown, render_terminal
 from tunebook.report.base import as_data as report_data
-from tunebook.report.study import Story, study_report
+from tunebook.report.story import Story
+from tunebook.report.study import study_report
 from tunebook.space import Space
 from tunebook.story import story_in
 from tunebook.trial import Trial

@@ -106,6 +106,11 @@ class Conclusion:
     stop: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def beyond(self) -> str:
+        """Why there is nothing to use, where nothing keeps the limits; empty elsewhere."""
+        return self.stop if self.figures.get("beyond") else ""
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -172,18 +177,23 @@ def ranked(trials: Sequence[Trial], goal: Goal, steps: int) -> list[Trial]:
     Runs of a final training do not count: they have no validation part.
     """
     sound = [t for t in trials if not t.context.final and math.isfinite(t.loss(goal))]
-    last = goal.pick == "last"
     full = [t for t in sound if t.status is Status.COMPLETED and t.context.fold == 0]
+    few = goal.pick == "last" and 0 < len(full) < ENOUGH
 
     def order(trial: Trial) -> tuple[bool, int, float]:
-        stopped, loss = trial.status is Status.STOPPED, trial.loss(goal)
-        whole = trial.status is Status.COMPLETED or (stopped and not last)
-        if stopped and last and 0 < len(full) < ENOUGH and trial.step >= FEWEST_FOLDS and trial.context.fold == 0:
-            moves = [t.loss(goal) - t.loss(goal, trial.step) for t in full]
-            loss, whole = loss + max([0.0, *(m for m in moves if math.isfinite(m))]), True
-        return not whole, 0 if whole else -min(trial.step, steps), loss
+        stopped = trial.status is Status.STOPPED
+        if few and stopped and trial.step >= FEWEST_FOLDS and trial.context.fold == 0:
+            return False, 0, _at_worst(trial, full, goal)
+        whole = trial.status is Status.COMPLETED or (stopped and goal.pick != "last")
+        return not whole, 0 if whole else -min(trial.step, steps), trial.loss(goal)
 
     return sorted(sound, key=order)
+
+
+def _at_worst(trial: Trial, complete: Sequence[Trial], goal: Goal) -> float:
+    """The loss of a trial with some folds, if it lost as much on the others as any of the complete ones did."""
+    moves = [t.loss(goal) - t.loss(goal, trial.step) for t in complete]
+    return trial.loss(goal) + max([0.0, *(m for m in moves if math.isfinite(m))])
 
 
 def best_configs(trials: Sequence[Trial], goal: Goal, steps: int, most: int) -> list[Config]:

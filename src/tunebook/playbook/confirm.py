@@ -14,7 +14,7 @@ mean is the better bet. Whether the difference is separable is said all the same
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +66,7 @@ class Confirm(Stage):
         seeds = min(DRAWS if base.folds else SEEDS, left // max(1, len(contenders)))
         if len(contenders) < 2 or seeds < (1 if more else 2) or len(before) >= MOST_ROUNDS:
             return None
-        first = len({t.context.seed for t in trials.values() if t.round.startswith(self.name)})
+        first = len({t.context.seed for t in trials.values() if is_repeat(t)})
         draws = range(first, first + seeds)
         contexts = [Context(seed=base.fresh_seed(i), fold=i + 1 if base.folds else 0) for i in draws]
         runs = tuple((config, context) for context in contexts for config in contenders)
@@ -156,6 +156,16 @@ def _kept(base: Base, says: Sequence[str], figures: Mapping[str, Any] | None = N
 def _rounds(base: Base, trials: Trials) -> list[str]:
     """Names of the cycle's confirmation rounds so far."""
     return [name for name in map(base.called, _NAMES) if trials.count(name)]
+
+
+def is_repeat(trial: Trial) -> bool:
+    """Whether a trial of a playbook repeats what was to be confirmed."""
+    return trial.round.startswith(Confirm.name)
+
+
+def searched(trials: Iterable[Trial]) -> list[Trial]:
+    """Those of a playbook's trials that are no repeats of what was to be confirmed."""
+    return [t for t in trials if not is_repeat(t)]
 
 
 def _repeats(base: Base, trials: Trials) -> list[Trial]:

@@ -26,14 +26,17 @@ FEWEST = 4
 STEPS_FOR_HALVING = 9
 
 
-def scheduler_for(base: Base) -> str:
-    """Short trainings are not worth cutting; folds are a race. Nor is one cut short that another goal, or a limit that
-    may still be kept, could be the reason to use."""
+def scheduler_for(base: Base, usual: str) -> str:
+    """The ``usual`` scheduler; folds are a race. None is cut short that another goal, or a limit that may still be
+    kept, could be the reason to use."""
     if not base.goal.early_enough:
         return "full"
-    if base.folds:
-        return "race"
-    return "halving" if base.steps >= STEPS_FOR_HALVING else "full"
+    return "race" if base.folds else usual
+
+
+def _coarse(base: Base) -> str:
+    """The scheduler of an even spread; short trainings are not worth cutting."""
+    return scheduler_for(base, "halving" if base.steps >= STEPS_FOR_HALVING else "full")
 
 
 def explore_part(base: Base) -> float:
@@ -79,7 +82,7 @@ class Explore(Stage):
         if base.space.dim > 1:
             question = f"Which of {base.space.dim} hyperparameters matter, where are they good, what goes wrong?"
         return Round(base.called(self.name), question, base.space, base.goal, base.steps, n, "quasi",
-                     scheduler_for(base), scientific=base.space.names, fixed=base.space.constants,
+                     _coarse(base), scientific=base.space.names, fixed=base.space.constants,
                      share=0.3 if base.folds else 0.4)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
@@ -121,7 +124,7 @@ class Refine(Stage):
         n = n if n >= FEWEST and space.dim else 0
         question = "Was the space right: must it be wider, may it be narrower, what can be fixed?"
         return Round(base.called(self.name), question, space, base.goal, base.steps, n, "quasi",
-                     scheduler_for(base), scientific=space.names, fixed=space.constants, share=0.55)  # fmt: skip
+                     _coarse(base), scientific=space.names, fixed=space.constants, share=0.55)  # fmt: skip
 
     def conclude(self, base: Base, round: Round, trials: Trials) -> Conclusion:
         before = trials.only({t.round for t in trials.values()} - {round.name})

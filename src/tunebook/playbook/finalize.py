@@ -9,6 +9,7 @@ from statistics import median
 
 from tunebook.errors import many
 from tunebook.playbook.base import Base, Conclusion, Round, Stage, of_run, tell_change
+from tunebook.playbook.confirm import is_repeat
 from tunebook.trial import Context, Failure, Status, Trials, config_key
 
 
@@ -69,6 +70,6 @@ def best_steps(base: Base, trials: Trials) -> int:
         for t in trials.values()
         if t.key == key and not t.context.final and t.status in (Status.COMPLETED, Status.STOPPED)
     ]
-    confirmed = [t for t in runs if t.round.startswith("confirm")] or runs
+    confirmed = [t for t in runs if is_repeat(t)] or runs
     scored = [m.step for m in (t.scored(base.goal) for t in confirmed) if m is not None]
     return max(1, round(median(scored))) if scored else base.steps

@@ -6,9 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 
 from tunebook.analysis.compare import mean_interval
 from tunebook.analysis.curves import band, best_so_far, curves, top
@@ -16,8 +14,7 @@ from tunebook.analysis.importance import importance, needed
 from tunebook.diagnose.base import Finding, Severity
 from tunebook.errors import many, times
 from tunebook.metrics import possible
-from tunebook.outcomes import Outcome
-from tunebook.playbook.base import Base, Chapter, tell_config
+from tunebook.playbook.base import Chapter, tell_config
 from tunebook.playbook.limits import nearest_to_limits
 from tunebook.report.augmented import augmented
 from tunebook.report.base import (
@@ -51,13 +48,13 @@ from tunebook.report.base import (
 )
 from tunebook.report.best import unconfirmed
 from tunebook.report.foreseen import fans
-from tunebook.report.goals import Told, goals
+from tunebook.report.goals import goals
 from tunebook.report.lengths import lengths
 from tunebook.report.probed import probed
 from tunebook.report.sample import note_of, some
-from tunebook.samplers.recommend import Recommendation, recommended
-from tunebook.space import Choice, Config, Float, Int, Parameter, Space, Value
-from tunebook.trial import Goal, Status, Trial, Trials, is_whole
+from tunebook.report.story import Story, TestLook
+from tunebook.space import Choice, Float, Int, Parameter, Space, Value
+from tunebook.trial import Goal, Status, Trial
 
 NOTHING_TO_TUNE = "nothing is left to tune: every hyperparameter of the space is a constant"
 FEWEST = 3
@@ -76,99 +73,9 @@ _TONES: Mapping[Status, Tone] = {
 }
 
 
-@dataclass(frozen=True)
-class TestLook:
-    """What the one look at the test part gave: metric values with intervals, and the confusion matrix for classes."""
-
-    __test__ = False  # the name is not a test's
-
-    metrics: Mapping[str, tuple[float, float, float]]
-    rows: int
-    classes: tuple[str, ...] = ()
-    confusion: tuple[tuple[int, ...], ...] = ()
-
-
-@dataclass(frozen=True)
-class Story:
-    """All that a report tells of."""
-
-    name: str
-    goal: Goal
-    base: Base
-    trials: Trials
-    chapters: Sequence[Chapter]
-    look: TestLook | None = None
-    model: Path | None = None
-    parameters: Table | None = field(default=None)
-    finished: bool = True
-    asked: bool = False
-
-    @property
-    def search(self) -> list[Trial]:
-        """The trials that searched: not the final training."""
-        return [t for t in self.trials.values() if not t.context.final]
-
-    @cached_property
-    def recommended(self) -> Recommendation | None:
-        """The configuration to hand over by a model of all trials, with an interval; None if none succeeded."""
-        opened = list(self.trials.opened.values())
-        return recommended(self.trials, Space.from_dict(opened[-1].space), self.goal) if opened else None
-
-    @property
-    def config(self) -> Config:
-        """The configuration to use: what the playbook came to, and before that what is recommended."""
-        best = None if self.finished else self.recommended
-        return self.base.config if best is None else best.config
-
-    @property
-    def best(self) -> Trial | None:
-        """The trial with the best single value of the first goal, within the limits; it may have been lucky."""
-        told = [t for t in self.search if math.isfinite(t.loss(self.goal))]
-        told = [t for t in told if is_whole(t, self.goal)] or told
-        return min(told, key=lambda t: t.loss(self.goal), default=None)
-
-    @property
-    def space(self) -> Space:
-        """The space as it was told last, before it was refined: that of the last cycle's first round that searched."""
-        searched = [c for c in self.chapters if not c.round.runs]
-        last = [c.round.space for c in searched if c.conclusion.base.cycle == searched[-1].conclusion.base.cycle]
-        return last[0] if last else self.base.space
-
-    @property
-    def searched(self) -> list[Trial]:
-        """The trials that proposed: no repeats of what was to be confirmed, and not the final training."""
-        return [t for t in self.search if self.asked or not t.round.startswith("confirm")]
-
-    @property
-    def confirmation(self) -> Mapping[str, list[float]] | None:
-        """Values of baseline and winner over fresh seeds."""
-        told = [
-            c.conclusion.figures for c in self.chapters if c.stage == "confirm" and "winner" in c.conclusion.figures
-        ]
-        return {k: list(told[-1][k]) for k in ("baseline", "winner")} if told else None
-
-    @property
-    def outcomes(self) -> Sequence[Outcome]:
-        """What baseline and finalists came to on fresh seeds, where there are several goals or limits."""
-        told = [c.conclusion.figures.get("outcomes", ()) for c in self.chapters if c.stage == "confirm"]
-        return told[-1] if told else ()
-
-    @property
-    def beyond(self) -> str:
-        """Why there is nothing to use, where nothing keeps the limits."""
-        last = self.chapters[-1].conclusion if self.chapters else None
-        return last.stop if last is not None and last.figures.get("beyond") else ""
-
-    @property
-    def unit(self) -> str:
-        """What values of the confirmation are of: a seed, a fold, or a part of the rows that are validated on."""
-        told = [c.conclusion.figures.get("unit", "seed") for c in self.chapters if c.stage == "confirm"]
-        return str(told[-1]) if told else "fold" if self.base.folds else "seed"
-
-
 def study_report(story: Story) -> Report:
     """The whole report: summary, decisions, figures, the configuration, and how to do it again."""
-    parts = (_summary, _final, _goals, _decisions, _probes, _failures, _figures, _record)
+    parts = (_summary, _final, goals, _decisions, _probes, _failures, _figures, _record)
     blocks: list[Block] = [block for part in parts for block in part(story)]
     direction = "higher" if story.goal.sign < 0 else "lower"
     aim = f"{story.goal.metric} ({direction} is better)" if story.goal.plain else str(story.goal)
@@ -333,10 +240,6 @@ def _ensemble(story: Story) -> Iterable[Block]:
     pairs = zip(told["members"], told["weights"], strict=True)
     rows = [[weight, number, tell_config(story.trials[number].config)] for number, weight in pairs]
     yield Table((Column("weight", "number"), Column("trial", "number"), Column("configuration")), rows)
-
-
-def _goals(story: Story) -> Iterable[Block]:
-    return goals(Told(story.goal, story.searched, story.outcomes, story.base.baseline, story.config, story.unit))
 
 
 def _shown(value: Value) -> str:
