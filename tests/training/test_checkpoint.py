@@ -310,6 +310,7 @@ def test_killed_at_any_instant_is_as_unbroken(tmp_path: Path, family: str, small
 def test_checkpoints_cost_little() -> None:
     """A new one is due once 50 times the last one's cost has passed, so that at most 2 % goes into them."""
     checkpoints = Checkpoints(Path(), "me")
+    checkpoints._saved -= 3600.0
     assert checkpoints.due
     checkpoints._cost = 1e6
     assert not checkpoints.due
@@ -322,3 +323,19 @@ def test_the_log_tells_what_happened(tmp_path: Path, caplog: pytest.LogCaptureFi
         Checkpoints(tmp_path, "me").latest()
     assert "set aside as" in caplog.text
     assert newest.name in caplog.text
+
+
+def test_who_waits_for_the_disk_is_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is paused after less work than 50 waits are worth does not wait; the end of a training always does."""
+    waits: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (waits.append(file), real(file)))
+    checkpoints = Checkpoints(tmp_path, "me")
+    assert not checkpoints.due
+    checkpoints.save(1, parts(1), {})
+    assert not waits
+    checkpoints.save(2, parts(2), {}, last=True)
+    assert len(waits) == 2  # the file and its folder
+    checkpoints._lasting -= 3600.0
+    checkpoints.save(3, parts(3), {})
+    assert len(waits) == 4
