@@ -23,11 +23,10 @@ import numpy as np
 
 from tables import kept
 from tunebook.data import Dataset, Folds, load_table, save_arrays
-from tunebook.ensembles import corrected
 from tunebook.learners import load_model
 from tunebook.look import codes_of
 from tunebook.metrics import METRICS, wilson
-from tunebook.tables import library, table_of, tune_table
+from tunebook.tables import expected, table_of, tune_table
 from tunebook.trial import Direction, Goal
 
 # package, item, target, task, metric
@@ -83,9 +82,9 @@ def run(name: str, number: int, rows: int, trials: int) -> dict[str, Any]:
                 value, low, high = result.test.metrics[metric]
             else:
                 table = table_of(f"npz:{path}", number, test, Folds(5))
-                known = library(result.folder, result.trials, table, result.goal)
+                known = expected(result.folder, result.trials, table, result.goal, result.config)
                 assert known is not None
-                value, low, high = corrected(known[0], METRICS[metric])
+                value, low, high = known
             told[what] = {"value": value, "low": low, "high": high, "true": score(result.model, others, metric)}
         return told
 

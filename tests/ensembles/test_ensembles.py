@@ -23,9 +23,11 @@ from tunebook.ensembles import (
     corrected,
     cross_fitted,
     greedy,
+    selection_loss,
     stacking,
     vote,
     weighted,
+    with_all_rows,
 )
 from tunebook.ensembles.base import Weighted, loss
 from tunebook.errors import DataError
@@ -86,11 +88,19 @@ def test_fitted_weights_are_the_best_there_are() -> None:
             assert mine <= loss(metric, told.truth, Weighted(w).predict(told.P)) + 1e-3 * abs(mine)
 
 
-def test_greedy_selection_is_better_than_the_best_and_stops_in_the_noise() -> None:
+def test_greedy_selection_is_better_than_the_best_and_keeps_to_a_budget() -> None:
     for told, metric in ((cancer(), LOG_LOSS), (diabetes(), RMSE)):
         combination = greedy(told, metric)
         single = best(told, metric).predict(told.P)
         assert loss(metric, told.truth, combination.predict(told.P)) <= loss(metric, told.truth, single)
+    for told in (cancer(), diabetes()):
+        metric = ACCURACY if told.classes else RMSE
+        costs = [1.0, *range(2, len(told.P) + 1)]
+        some = greedy(told, metric, costs, 4.0)
+        assert sum(costs[i] for i in some.members) <= 4
+        cheap = [p for p, c in zip(told.P, costs, strict=True) if c <= 4]
+        mine = selection_loss(metric, told.truth, some.predict(told.P))
+        assert mine <= min(selection_loss(metric, told.truth, p) for p in cheap)
     twins = Predictions(np.stack([cancer().P[0]] * 5), cancer().truth)
     assert len(greedy(twins, LOG_LOSS).members) == 1  # nothing is gained by more of the same
 
@@ -136,9 +146,21 @@ def test_the_best_of_many_is_flattered_and_the_correction_takes_it_back() -> Non
         some = Predictions(np.stack([1 - p, p], axis=2), rng.permutation(data.targets)[:100])
         some = Predictions(some.P, rng.integers(0, 2, 100))
         chosen.append(max(ACCURACY(some.truth, one) for one in some.P))
-        told.append(corrected(some, ACCURACY, resamples=50)[0])
+        told.append(corrected(some, ACCURACY, 10**9, resamples=50)[0])  # so many folds lack no rows
     assert np.mean(chosen) > 0.58
     assert abs(np.mean(told) - 0.5) < 0.02
+
+
+def test_the_rows_that_folds_lack_move_the_better_end_of_an_interval() -> None:
+    share = 1 - 0.8**0.5
+    assert with_all_rows(RMSE, 2.0, 1.0, 3.0, 5) == pytest.approx((2 - share, 1 - share, 3.0))
+    up = with_all_rows(ACCURACY, 0.8, 0.7, 0.9, 5)
+    assert up == pytest.approx((0.8 + 0.1 * share, 0.7, 0.9 + 0.1 * share))
+    assert with_all_rows(RMSE, 2.0, 1.0, 3.0, 10)[0] > with_all_rows(RMSE, 2.0, 1.0, 3.0, 5)[0]
+    told = cancer()
+    for metric in (ACCURACY, LOG_LOSS, METRICS["roc_auc"]):
+        value, low, high = corrected(told, metric, 5, resamples=50)
+        assert low < value < high
 
 
 def test_what_cannot_be_is_named() -> None:

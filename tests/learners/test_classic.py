@@ -22,6 +22,7 @@ from tunebook.learners import EstimatorLearner, learner_named, load_model
 from tunebook.learners.auto import SMOOTH, AutoLearner
 from tunebook.learners.fitted import Estimator
 from tunebook.learners.saved import decide
+from tunebook.learners.svm import LEAST_STEPS
 from tunebook.learners.table import TableLearner, TableObjective, fit_quietly, next_fold, read_fold
 from tunebook.learners.view import View
 from tunebook.metrics import accuracy, chance_level, rmse
@@ -198,6 +199,17 @@ def test_presets_have_a_place_in_the_space(data: str) -> None:
 def _many_rows() -> Dataset:
     rng = np.random.default_rng(0)
     return from_arrays(rng.normal(size=(6_000, 3)), rng.normal(size=6_000))
+
+
+def test_a_machine_that_would_not_come_to_an_end_is_stopped() -> None:
+    told = table("svm").objective("sklearn:diabetes", Split(), RMSE, 5, Folds(5))
+    seen = told.view(Context(), 1)
+    fitted = told.learner.fit({"C": 1000.0, "kernel": "linear", "epsilon": 0.001}, seen, 0)
+    assert isinstance(fitted, Estimator)
+    assert fitted.estimator.n_iter_ == LEAST_STEPS
+    easy = told.learner.fit({"C": 1.0, "kernel": "linear"}, seen, 0)
+    assert isinstance(easy, Estimator)
+    assert easy.estimator.n_iter_ < LEAST_STEPS
 
 
 def test_to_save_a_classic_model_loads_no_torch_and_torch_loads_afterwards() -> None:

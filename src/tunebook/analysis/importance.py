@@ -15,6 +15,7 @@ from tunebook.space import Array, Space
 from tunebook.trial import Goal, Trial
 
 DRAWS = 40
+MANY_AXES, FEW_DRAWS = 20, 12  # a draw takes the longer, the more axes there are: a study of a table waits for it
 MOST_ROWS = 160
 FITTED = 4  # models that are kept: stages that follow each other ask about the same trials
 
@@ -84,6 +85,7 @@ def _fitted(rows: _Rows) -> Anova:
 def importance_of(model: Anova, level: float = 0.9, draws: int = DRAWS, seed: int = 0) -> tuple[Importance, ...]:
     """Importance from a model that has been fitted, largest first."""
     whole = model.effects()
+    draws = draws if model.space.dim <= MANY_AXES else min(draws, FEW_DRAWS)
     again = np.array([e.total for e in model.resampled(draws, np.random.default_rng(seed))])
     tail = 0.5 * (1.0 - level)
     # weighted fits explain a little more than the fit to all rows alike: the draws are centred on the value

@@ -85,7 +85,7 @@ def ensembles(name: str, json: bool) -> int:
              _cost(c.size / 2**20)) for c in judged for j in [c.judged]]  # fmt: skip
     tell(table(heads, rows))
     tell("on rows that neither a model nor a combination was fitted on")
-    tell("adopted where it is better, and separably so or at about the same cost (50 ms for 1,000 rows, 10 MiB)")
+    tell("adopted where it is better, and separably so or for little (250 ms for 1,000 rows, 100 MiB)")
     return 0
 
 

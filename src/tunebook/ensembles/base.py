@@ -17,6 +17,7 @@ from tunebook.errors import DataError
 from tunebook.metrics import Metric
 
 Array = NDArray[Any]
+TIE = 1e-4  # of what breaks ties between labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,5 +108,5 @@ def loss(metric: Metric, truth: Array, predicted: Array) -> float:
     sign = -1.0 if metric.direction == "maximize" else 1.0
     value = sign * metric(truth, predicted)
     if metric.needs == "labels" and predicted.ndim == 2:
-        value += 1e-4 * float(((predicted - np.eye(predicted.shape[1])[truth]) ** 2).sum(axis=1).mean())
+        value += TIE * float(((predicted - np.eye(predicted.shape[1])[truth]) ** 2).sum(axis=1).mean())
     return value

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,14 @@ def xgboost() -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError.of("xgboost", "xgboost", "the family xgboost") from error
     return xgboost
+
+
+def get_ready() -> None:
+    """Load what saved models are read with, where it is installed: that takes most of a second."""
+    if find_spec("skops") is not None:
+        _skops()
+    if find_spec("xgboost") is not None:
+        xgboost()
 
 
 def _skops() -> Any:

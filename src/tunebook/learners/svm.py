@@ -13,6 +13,7 @@ from tunebook.learners.view import View
 from tunebook.space import Choice, Config, Float, Int, Space, branch
 
 FOLDS = 3  # of the calibration
+STEPS, LEAST_STEPS = 20, 20_000  # of the solver: for each row, and at least; machines that are any good need fewer
 
 
 class SvmLearner(TableLearner):
@@ -42,6 +43,7 @@ class SvmLearner(TableLearner):
         module = sklearn("svm")
         kernel, told = branch(config, "kernel")
         more: dict[str, Any] = {"C": config.get("C", 1.0), "kernel": kernel, "cache_size": 500, **told}
+        more["max_iter"] = max(LEAST_STEPS, STEPS * len(view.train))
         if not view.classes:
             return fitted(self, module.SVR(epsilon=config.get("epsilon", 0.1), **more), view)
         machine = module.SVC(class_weight=class_weight(config), random_state=seed, **more)

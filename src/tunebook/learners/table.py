@@ -352,7 +352,7 @@ class _Kept:
 def fit_quietly(estimator: Any, inputs: Array, targets: Array | None) -> Any:
     """Fit a scikit-learn estimator; that an optimiser could have gone on is no news worth a line for each trial."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(converge|did not converge|ITERATIONS|Liblinear).*")
+        warnings.filterwarnings("ignore", message=".*(converge|terminated early|ITERATIONS|Liblinear).*")
         warnings.filterwarnings("ignore", message=".*(least populated class|ill-conditioned|Singular matrix).*")
         warnings.filterwarnings("ignore", message=".*distinct clusters.*")
         return estimator.fit(inputs, targets)

@@ -5,6 +5,7 @@
 
 from tunebook.tables.combine import Costed as Costed
 from tunebook.tables.combine import judge_record as judge_record
+from tunebook.tables.library import expected as expected
 from tunebook.tables.library import library as library
 from tunebook.tables.subject import goal_of as goal_of
 from tunebook.tables.subject import table_of as table_of

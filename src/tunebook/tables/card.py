@@ -10,15 +10,13 @@ import numpy as np
 
 from tunebook.analysis.calibration import best_threshold, calibration
 from tunebook.data import Dataset
-from tunebook.ensembles import corrected
-from tunebook.errors import DataError
 from tunebook.jobs import Result
 from tunebook.metrics import METRICS, class_report, confusion_matrix
 from tunebook.playbook.base import tell_config
 from tunebook.sealed import read_card
 from tunebook.settings import Settings
-from tunebook.tables.combine import ENSEMBLE, seconds_for, size_of
-from tunebook.tables.library import library, out_of_fold
+from tunebook.tables.combine import seconds_for, size_of
+from tunebook.tables.library import ENSEMBLE, expected, out_of_fold
 from tunebook.tables.nested import NESTED
 from tunebook.tables.subject import Table, told_of
 from tunebook.trial import Status, config_key
@@ -65,9 +63,11 @@ def _model(result: Result, model: Path, table: Table) -> list[str]:
         gain = f"{note['difference']:+.4g} {goal.metric} (95 % interval {note['low']:+.4g} to {note['high']:+.4g})"
         verb = "adopted" if note["used"] else "left"
         lines.append(f"- {note['kind']} was {verb}: {gain} against the best configuration alone; {note['why']}")
-    lines.append(f"- {_cost(size_of(model), seconds_for(model, table))}")
-    if "single_latency" in note:
-        lines.append(f"- the best configuration alone: {_cost(note['single_size'], note['single_latency'])}")
+    key = "latency" if note.get("used") else "single_latency"
+    lines.append(f"- {_cost(size_of(model), note[key] if key in note else seconds_for(model, table))}")
+    if "latency" in note:
+        what, head = ("the best configuration alone", "single_") if note["used"] else (note["kind"], "")
+        lines.append(f"- {what}: {_cost(note[f'{head}size'], note[f'{head}latency'])}")
     if decision.get("calibrated"):
         gain = f"log-loss {-decision['gain']:+.4g}"
         lines.append(f"- its probabilities are calibrated ({decision['calibrated']}): {gain} "
@@ -80,7 +80,7 @@ def _model(result: Result, model: Path, table: Table) -> list[str]:
 
 
 def _cost(size: float, latency: float) -> str:
-    return f"{size / 2**20:.3g} MiB on disk, {1000 * latency:.3g} ms for 1,000 rows"
+    return f"{size / 2**20:.3g} MiB on disk, {1000 * latency:.3g} ms for 1,000 rows on one core"
 
 
 def _outer(result: Result) -> list[str]:
@@ -95,18 +95,12 @@ def _without_test(result: Result, table: Table) -> list[str]:
     """What can be said of new rows where the test part was not looked at."""
     why = "time was up before the test part could be looked at" if len(table.parts.test) else "no test part was kept"
     told = [f"- {why}, so there is no score on rows that nothing has seen"]
-    known = library(result.folder, result.trials, table, result.goal, [result.config])
+    known = expected(result.folder, result.trials, table, result.goal, result.config)
     if known is None:
-        return told
-    if config_key(result.config) not in [config_key(c) for c in known[1]]:
-        return [*told, "- there was no time for all folds of its cross-validation either"]
-    predictions = known[0]
-    try:
-        value, low, high = corrected(predictions, METRICS[result.goal.metric])
-    except DataError:  # too little was measured
-        return told
+        return [*told, "- there was no time for enough folds of its cross-validation either"]
+    value, low, high = known
     return [*told, f"- {result.goal.metric} {value:.4g} (95 % interval {low:.4g} to {high:.4g}) by cross-validation, "
-            f"corrected for having chosen the best of {len(predictions.P)}"]  # fmt: skip
+            "corrected for having chosen the best, and for the rows that folds do not train on"]  # fmt: skip
 
 
 def _finalists(result: Result, table: Table) -> list[tuple[str, list[str]]]:

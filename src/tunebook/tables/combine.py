@@ -1,9 +1,9 @@
 """The final model: the best configuration alone, an ensemble of several, or a bag of one, and what each would cost.
 
-An ensemble is adopted where it is better than the final model alone on rows that it was not fitted on, and either
-separably so (the interval of the difference excludes 0) or at about equal cost: at most 50 ms more to predict 1,000
-rows and 10 MiB more on disk. A bag must be separably better: its models are trained on fewer rows than the final model,
-which the comparison does not see.
+An ensemble is adopted where it is better than the best configuration, both chosen without the rows that they are
+scored on, and either separably so (the interval of the difference excludes 0) or at a cost that hardly matters: at most
+250 ms more to predict 1,000 rows and 100 MiB more on disk. A bag must be separably better: its models are trained on
+fewer rows than the final model, which the comparison does not see.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from typing import Any
 
 import numpy as np
 
-from tunebook.ensembles import Judged, Predictions, bagged, compared, greedy
-from tunebook.ensembles.base import Weighted
+from tunebook.ensembles import Judged, Predictions, bagged, best, compared, cross_fitted, greedy, selection_loss
+from tunebook.ensembles.base import Combination
 from tunebook.ensembles.judge import BAGGING, METHODS
 from tunebook.errors import DataError
 from tunebook.jobs import search_of
 from tunebook.learners import load_model
 from tunebook.learners.base import MODEL
 from tunebook.learners.ensemble import KIND, save_ensemble
-from tunebook.metrics import METRICS
+from tunebook.metrics import METRICS, Metric
 from tunebook.playbook import Base, Chapter, Round
 from tunebook.record import PLAN, Record
 from tunebook.sealed import read_card
 from tunebook.space import Config, Space
 from tunebook.study import Study
-from tunebook.tables.library import all_draws, latency, library, refit_seconds
+from tunebook.tables.library import ENSEMBLE, all_draws, latency, library, refit_seconds
 from tunebook.tables.subject import Table, table_noted
 from tunebook.trial import Context, Goal, Status, Trial, config_key
 
-ENSEMBLE, GREEDY = "ensemble", "greedy selection"
+GREEDY = "greedy selection"
 SINGLE = "single"  # folder of the final model where an ensemble took its place
-MOST_MEMBERS = 8
 TAIL = 1.5  # seconds for what comes after the last training
-SLOWER, LARGER = 0.05, 10 * 2**20  # seconds for 1,000 rows and bytes that are no cost
+PACKED = 0.6  # of the time of all workers that trainings fill, as far as their folds tell: to save a model takes time
+SLOWER, LARGER = 0.25, 100 * 2**20  # seconds for 1,000 rows and bytes that hardly matter
 ROWS = 1_000
 _Run = tuple[Config, Context]
 
@@ -54,6 +54,8 @@ class Proposal:
     weights: tuple[float, ...]
     judged: Judged
     outputs: np.ndarray[Any, Any]  # its out-of-fold predictions
+    loss: float  # by what it is chosen, on rows that it was not fitted on
+    gain: float  # how much lower that is than the loss of one model
 
 
 @dataclass(frozen=True)
@@ -79,42 +81,71 @@ def ensembled(study: Study, table: Table, told: Sequence[Chapter], trained: Path
     alone = Chosen(predictions.P[at], predictions.truth)
     if ENSEMBLE in study.trials.notes:
         return alone if read_card(trained).get("kind") != KIND else None
-    proposals = _proposed(study, table, base, predictions, configs)
-    best = min(proposals, key=lambda p: base.goal.loss(p.judged.difference), default=None)
-    if best is None or base.goal.loss(best.judged.difference) >= 0:
-        study.note(ENSEMBLE, _noted(best, False, "no combination is better than the final model alone"))
+    proposals = _proposed(study, table, base, predictions, configs, ended)
+    better = [p for p in proposals if p.gain > 0 and not _loses(p, base.goal)]
+    first = min(better or proposals, key=lambda p: p.loss, default=None)
+    if first is None or not better:
+        study.note(ENSEMBLE, _noted(first, False, "no combination is better than the best configuration alone"))
         return alone
-    return _adopted(study, table, base, best, trained, ended) or alone
+    return _adopted(study, table, base, first, trained, ended) or alone
+
+
+def _loses(proposal: Proposal, goal: Goal) -> bool:
+    """Whether it is separably worse, by the goal's own metric."""
+    return proposal.judged.separable and goal.loss(proposal.judged.difference) > 0
 
 
 def _proposed(
-    study: Study, table: Table, base: Base, predictions: Predictions, configs: Sequence[Config]
+    study: Study, table: Table, base: Base, predictions: Predictions, configs: Sequence[Config], ended: float
 ) -> list[Proposal]:
     metric = METRICS[base.goal.metric]
-    at = [config_key(c) for c in configs].index(config_key(base.config))
     seed = int(np.random.SeedSequence([study.seed, 1_000_004]).generate_state(1)[0])
     told = list[Proposal]()
-
-    def alone(told: Predictions, metric: object) -> Weighted:
-        return Weighted(np.eye(len(told.P))[at])
-
     if len(configs) > 1 and len(predictions.truth) >= ROWS // 50:
-        judged = compared(predictions, metric, {"the final model alone": alone, GREEDY: greedy})[1]
-        combination = greedy(predictions, metric)
-        assert isinstance(combination, Weighted)
+        costs, budget = _costs(study, table, base, configs, ended)
+
+        def affordable(some: Predictions, metric: Metric) -> Combination:
+            return greedy(some, metric, costs, budget)
+
+        judged = compared(predictions, metric, {"best single": best, GREEDY: affordable})[1]
+        one, many = (selection_loss(metric, predictions.truth, cross_fitted(m, predictions, metric))
+                     for m in (best, affordable))  # fmt: skip
+        combination = greedy(predictions, metric, costs, budget)
         w = combination.weights
-        chosen = [int(i) for i in np.argsort(-w, kind="stable") if w[i] > 0][:MOST_MEMBERS]
+        chosen = [int(i) for i in np.argsort(-w, kind="stable") if w[i] > 0]
         runs = tuple((configs[i], Context(seed=seed, final=True)) for i in chosen)
         told.append(Proposal(GREEDY, runs, tuple(float(w[i]) for i in chosen), judged,
-                             combination.predict(predictions.P)))  # fmt: skip
+                             combination.predict(predictions.P), many, one - many))  # fmt: skip
     known = all_draws(study.folder, study.trials, table, base.config)
     if known is not None:
         k = table.folds.k
         bag = tuple((base.config, Context(seed=seed, fold=i, final=True)) for i in range(1, k + 1))
         judged = bagged(known, metric, k)
         if judged.separable:
-            told.append(Proposal(BAGGING, bag, (1 / k,) * k, judged, known.P.mean(axis=0)))
+            together = known.P.mean(axis=0)
+            one = float(np.mean([selection_loss(metric, known.truth, p) for p in known.P]))
+            many = selection_loss(metric, known.truth, together)
+            told.append(Proposal(BAGGING, bag, (1 / k,) * k, judged, together, many, one - many))
     return told
+
+
+def _costs(
+    study: Study, table: Table, base: Base, configs: Sequence[Config], ended: float
+) -> tuple[list[float], float]:
+    """Seconds of a worker to train each configuration, inf where it ends too late; and how many there are in all."""
+    known = _refits(study, table)
+    left = PACKED * (ended - time.monotonic() - TAIL)
+    costs = [0.0 if config_key(c) == config_key(base.config) else known.get(config_key(c), math.inf) for c in configs]
+    return [c if c <= left else math.inf for c in costs], left * _workers(study)
+
+
+def _refits(study: Study, table: Table) -> dict[str, float]:
+    return {t.key: refit_seconds(t, table) for t in study.trials.values()
+            if t.status is Status.COMPLETED and not t.context.final}  # fmt: skip
+
+
+def _workers(study: Study) -> int:
+    return max(1, study.executor.capacity if study.executor else 1)
 
 
 def _adopted(study: Study, table: Table, base: Base, proposal: Proposal, trained: Path, ended: float) -> Chosen | None:
@@ -132,8 +163,8 @@ def _adopted(study: Study, table: Table, base: Base, proposal: Proposal, trained
              "single_latency": seconds_for(trained, table), "single_size": size_of(trained)}  # fmt: skip
     cheap = costs["latency"] <= costs["single_latency"] + SLOWER and costs["size"] <= costs["single_size"] + LARGER
     used = proposal.judged.separable or cheap
-    why = "separably better" if proposal.judged.separable else "better on average, at about the same cost"
-    why = why if used else "better on average only, and it costs more"
+    why = "separably better" if proposal.judged.separable else "better on average, at a cost that hardly matters"
+    why = why if used else "better on average only, and it costs much more"
     if used:
         shutil.rmtree(trained.with_name(SINGLE), ignore_errors=True)
         trained.replace(trained.with_name(SINGLE))
@@ -162,9 +193,8 @@ def _trained(
     study: Study, table: Table, base: Base, proposal: Proposal, trained: Path, ended: float
 ) -> list[Path | None]:
     """Train a proposal's members, but the final model; where each one is, None where time was too short."""
-    cost = {t.key: refit_seconds(t, table) for t in study.trials.values() if t.status is Status.COMPLETED
-            and not t.context.final}  # fmt: skip
-    left = (ended - time.monotonic() - TAIL) * max(1, study.executor.capacity if study.executor else 1)
+    cost = _refits(study, table)
+    left = (ended - time.monotonic() - TAIL) * _workers(study)
     single = (config_key(base.config), 0)
     fits: list[_Run] = []
     for config, context in proposal.runs:
@@ -188,14 +218,17 @@ def _trained(
 
 
 def seconds_for(model: Path, table: Table) -> float:
-    """Seconds in which a model predicts 1,000 rows: the quicker of two times."""
+    """Seconds in which a model predicts 1,000 rows on one core: the quicker of two times."""
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
     rows = np.resize(table.dataset.inputs[table.development[:ROWS]], (ROWS, *table.dataset.inputs.shape[1:]))
     loaded = load_model(model)
     told = []
-    for _ in range(2):
-        began = time.perf_counter()
-        loaded.predict(rows)
-        told.append(time.perf_counter() - began)
+    with threadpool_limits(1):  # beside busy workers several threads wait for each other
+        for _ in range(2):
+            began = time.perf_counter()
+            loaded.predict(rows)
+            told.append(time.perf_counter() - began)
     return min(told)
 
 

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from tunebook.ensembles import Draws, Predictions
+from tunebook.ensembles import Draws, Predictions, corrected
+from tunebook.errors import DataError
 from tunebook.learners.table import read_fold
+from tunebook.metrics import METRICS
 from tunebook.playbook.base import ranked
 from tunebook.space import Config
 from tunebook.tables.subject import Table
 from tunebook.trial import Goal, Status, Trial, Trials, config_key
 
+ENSEMBLE = "ensemble"  # the topic of the note on what took the final model's place
 CANDIDATES = 20
 FEWEST_DRAWS = 3
 ALIKE = 5  # candidates of one family: more of the same add little to an ensemble
@@ -48,6 +51,26 @@ def library(
     numbers = tuple(t.number for t, _ in found.values())
     stacked = np.stack([p for _, p in found.values()])
     return Predictions(stacked, table.dataset.targets[rows], numbers), [t.config for t, _ in found.values()]
+
+
+def expected(
+    folder: Path, trials: Trials, table: Table, goal: Goal, config: Config
+) -> tuple[float, float, float] | None:
+    """What the final model will score on new rows, and the 95 % interval of that, from cross-validation alone.
+
+    Corrected for having chosen, for the rows that folds lack, and by what an adopted ensemble gained on rows that it
+    was not fitted on. None where too little was measured.
+    """
+    known = library(folder, trials, table, goal, [config])
+    if known is None or config_key(config) not in [config_key(c) for c in known[1]]:
+        return None
+    note = trials.notes.get(ENSEMBLE, {})
+    gain = note["difference"] if note.get("used") else 0.0
+    try:
+        value, low, high = corrected(known[0], METRICS[goal.metric], table.folds.k)
+    except DataError:  # a class that hardly any row has
+        return None
+    return value + gain, low + gain, high + gain
 
 
 def out_of_fold(folder: Path, table: Table) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from tunebook.errors import SettingError, StoreError
 from tunebook.jobs import Result, base_for, finish, look_at_test, opened, play_plan
 from tunebook.learners.auto import AutoLearner
 from tunebook.learners.base import MODEL
+from tunebook.learners.fitted import get_ready
 from tunebook.learners.saved import decide
 from tunebook.learners.table import TableObjective
 from tunebook.metrics import METRICS
@@ -35,7 +37,7 @@ from tunebook.trial import Context, Goal
 CARD = "model-card.md"
 TRIALS = 10_000
 RUN_PART = 0.15  # of a time limit that one cross-validation may take, as far as its first folds tell
-KILL_PART = 0.2  # after which a run is stopped whatever it does
+KILL_PART = 0.17  # after which a run is stopped whatever it does
 LEAST_AFTER, MOST_AFTER = 0.06, 0.15  # of a time limit: for the last trainings; of tables of few cells, and of many
 MANY_CELLS = 1e6
 SAME = 0.2  # budgets that differ by less are the same: the time to start counts, and is never the same
@@ -127,6 +129,8 @@ def _played(
         study.note(NESTED, asdict(outer))
     if study.executor is not None and RESULT not in study.trials.notes:
         study.executor.warm()
+        if study.executor.capacity > 1:  # while the first runs begin, as it would take time at the end
+            threading.Thread(target=get_ready, daemon=True).start()
     told = play_plan(study, plan)
     trained = model_of(study.folder, told)
     if trained is not None and trained.is_dir():
