@@ -1,16 +1,18 @@
 """Is early stopping worth it where networks are really trained? A search with and without it, and PBT beside ASHA.
 
     python benchmarks/stopping.py --track early --seeds 5 --json OUT
+    python benchmarks/stopping.py --track hand --seeds 5 --json OUT
     python benchmarks/stopping.py --track schedule --seeds 5 --json OUT
 
 early: a search of 40 trials of 27 epochs (sampler auto, two workers), once with the scheduler ``auto`` and once with
 every trial trained to the end, from the same seed, one after the other. The best trial of each is trained again on five
 fresh seeds; both are compared by the mean validation accuracy of these, and by the wall time of the search, in pairs.
 
-schedule: a convolutional network on mnist1d by SGD whose rate stays as it is: one that falls is better, so a schedule
-has to be found. Population-based training (``population`` with random and with bandit explores) and random search with
-ASHA train the same number of epochs. The schedule that was found and the best configuration are trained again on five
-fresh seeds, and compared by the mean validation log-loss of these at its best epoch.
+hand, schedule: a network by SGD without momentum, on batches of 4. hand: at the best of 11 rates that stay as they are,
+and of 11 that fall along a cosine; so a falling rate matters. schedule: nobody says so. Population-based training
+(``population`` with random and with bandit explores) and random search with ASHA train the same number of epochs. The
+schedule that was found and the best configuration are trained again on five fresh seeds, and compared by the mean
+validation log-loss of these at its best epoch.
 
 OUT is a JSON list of records; a later run with the same OUT does only what is missing there.
 """
@@ -53,11 +55,14 @@ TASKS: Mapping[str, tuple[str, str]] = {
 }
 TRIALS, STEPS, WORKERS, CONFIRM = 40, 27, 2, 5
 FRESH = 10_000  # seeds of confirmation begin here: no search uses them
-POPULATION, EPOCHS, INTERVAL = 8, 40, 4
+POPULATION, EPOCHS, INTERVAL = 8, 20, 2
 BUDGET = 3 * POPULATION * EPOCHS
-PLAIN: Mapping[str, Value] = {"optimizer": "sgd", "momentum": 0.9, "channels": 16, "blocks": 3, "batch_size": 64}
 LOG_LOSS, ACCURACY = Goal("log_loss"), Goal("accuracy", "maximize")
-RATES = Space(lr=Float(1e-3, 1.0, log=True), weight_decay=Float(1e-6, 1e-2, log=True), dropout=Float(0.0, 0.5), **PLAIN)
+SGD: Mapping[str, Value] = {"optimizer": "sgd", "momentum": 0.0, "batch_size": 4}
+RATE_TASKS: Mapping[str, tuple[str, str, tuple[float, float, float], Mapping[str, Value]]] = {
+    "digits, mlp by SGD": ("mlp", "sklearn:digits", (0.4, 0.6, 0.0), {"layers": 1, "units": 16, "noise": 0.7}),
+}  # family, data, shares of train, valid and test, and what is not searched for
+BY_HAND = tuple(10 ** (k / 4) for k in range(-10, 1))  # rates from 0.003 to 1
 
 
 @contextmanager
@@ -108,24 +113,47 @@ def early(task: str, seed: int, name: str) -> Record:
             "epochs": sum(t.step for t in trials), "best": value(best, goal), "values": values}  # fmt: skip
 
 
+def by_sgd(task: str, seed: int) -> tuple[Any, Space]:
+    """Training by SGD without momentum, and the space of its learning rate."""
+    family, data, shares, plain = RATE_TASKS[task]
+    split, ref = Split(*shares, seed=seed), str(DataRef.parse(data).pinned())
+    objective = learner_named(family).objective(ref, split, LOG_LOSS, EPOCHS)
+    return objective, Space(lr=Float(1e-3, 1.0, log=True), **SGD, **plain)
+
+
+def by_hand(task: str, seed: int, name: str) -> Record:
+    """Rates half a decade apart under the schedule ``name``; the best on fresh seeds."""
+    objective, space = by_sgd(task, seed)
+    space = space.updated({"schedule": name})
+    with study_of(objective, seed) as study:
+        runs = [({**space.default, "lr": lr}, seed) for lr in BY_HAND]
+        trials = listed(study, "grid", space, LOG_LOSS, runs, EPOCHS)
+        best = min(trials, key=lambda t: (t.loss(LOG_LOSS), t.number))
+        again = listed(study, "confirm", space, LOG_LOSS, [(best.config, FRESH + i) for i in range(CONFIRM)], EPOCHS)
+        values = [t.loss(LOG_LOSS) for t in again]
+    return {"track": "hand", "task": task, "seed": seed, "method": name, "epochs": sum(t.step for t in trials),
+            "best": best.loss(LOG_LOSS), "values": values, "rate": best.config["lr"]}  # fmt: skip
+
+
 def schedule(task: str, seed: int, name: str) -> Record:
     """One search for a learning rate within the budget of epochs, and what it found on fresh seeds."""
-    learner = learner_named("cnn")
-    objective = learner.objective(str(DataRef.parse("mnist1d").pinned()), Split(seed=seed), LOG_LOSS, EPOCHS)
+    objective, space = by_sgd(task, seed)
     makes = {"asha": lambda: AshaScheduler(LOG_LOSS, EPOCHS)}
     scheduler = makes.get(name, lambda: PopulationScheduler(LOG_LOSS, EPOCHS, n=POPULATION, interval=INTERVAL))()
-    sampler = SAMPLERS["bandit" if name == "pb2" else "random"](RATES, LOG_LOSS, seed)
+    sampler = SAMPLERS["bandit" if name == "pb2" else "random"](space, LOG_LOSS, seed)
     with study_of(objective, seed) as study:
-        study.run(Search("search", RATES, LOG_LOSS, sampler, scheduler), BUDGET, steps=BUDGET)
+        study.run(Search("search", space, LOG_LOSS, sampler, scheduler), BUDGET, steps=BUDGET)
         trials = study.trials.of("search")
         best = min(trials, key=lambda t: (t.loss(LOG_LOSS), t.number))
         found = schedule_of(study.trials.values(), best.number)
         values = []
         for i in range(CONFIRM):
-            first = ((found[0].config, Context(seed=FRESH + i)),)
             replay, again = ReplayScheduler(LOG_LOSS, EPOCHS, found), f"again-{i}"
-            study.run(Search(again, RATES, LOG_LOSS, sampler, replay, first), len(found))
-            values.append(min(t.loss(LOG_LOSS) for t in study.trials.of(again)))
+            runs = replay.runs(Context(seed=FRESH + i))
+            study.run(Search(again, space, LOG_LOSS, sampler, replay, runs), len(runs))
+            trained = study.trials.of(again)
+            assert trained[-1].step == found[-1].until
+            values.append(min(t.loss(LOG_LOSS) for t in trained))
     rates = [[s.start, s.until, round(float(s.config["lr"]), 5)] for s in found]  # type: ignore[arg-type]
     epochs = sum(t.step - t.start for t in trials)
     return {"track": "schedule", "task": task, "seed": seed, "method": name, "epochs": epochs,
@@ -164,7 +192,8 @@ def report(records: Sequence[Record], track: str, methods: Sequence[str]) -> Ite
 
 TRACKS: Mapping[str, tuple[Callable[[str, int, str], Record], Sequence[str], Sequence[str]]] = {
     "early": (early, ("auto", "full"), tuple(TASKS)),
-    "schedule": (schedule, ("pbt", "pb2", "asha"), ("mnist1d, cnn by SGD",)),
+    "hand": (by_hand, ("cosine", "constant"), tuple(RATE_TASKS)),
+    "schedule": (schedule, ("pbt", "pb2", "asha"), tuple(RATE_TASKS)),
 }
 
 
@@ -173,9 +202,11 @@ def main() -> None:
     parser.add_argument("--track", choices=TRACKS, default="early")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", default="", help="tasks whose name holds this")
+    parser.add_argument("--methods", help="those of the track, with commas; the others are compared with the last one")
     parser.add_argument("--json", type=Path, help="where the raw records are kept")
     told = parser.parse_args()
     run, methods, tasks = TRACKS[told.track]
+    methods = told.methods.split(",") if told.methods else methods
     kept = Kept(told.json)
     done = {(r["track"], r["task"], r["seed"], r["method"]) for r in kept.records}
     for seed in range(told.seeds):

@@ -17,7 +17,7 @@ from pathlib import Path
 from tunebook.errors import SettingError
 from tunebook.schedulers.base import Copy, Plan, Resume, Scheduler
 from tunebook.space import Config
-from tunebook.trial import Goal, Status, Trial
+from tunebook.trial import Context, Goal, Status, Trial
 
 
 class PopulationScheduler(Scheduler):
@@ -189,7 +189,8 @@ def checked(schedule: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
 class ReplayScheduler(Scheduler):
     """Trains along a schedule that was found: each stretch is a trial that goes on from a copy of the one before.
 
-    The study lists the first stretch's configuration as a run; one replay takes as many trials as there are stretches.
+    ``Search.runs`` is to be ``runs(context)``; a replay takes as many trials as there are stretches.
+
     Raises SettingError.
     """
 
@@ -199,6 +200,11 @@ class ReplayScheduler(Scheduler):
         if self.schedule[-1].until > steps:
             raise SettingError("the schedule is longer than the training", where="schedule",
                                got=str(self.schedule[-1].until), expected=f"at most {steps}")  # fmt: skip
+
+    def runs(self, context: Context) -> tuple[tuple[Config, Context], ...]:
+        """What the study lists: all stretches, as it makes no more trials than it has runs. The first one gets
+        ``context``, those that go on from it contexts of their own."""
+        return tuple((s.config, context) for s in self.schedule)
 
     def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
         last = trials[-1] if trials else None
