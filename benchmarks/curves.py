@@ -7,10 +7,10 @@
 
 mf: a method spends 20 full trainings, as ``workers`` runs side by side on a virtual clock, paying for each new step;
 pausing and resuming is free. Regret is that of the best loss seen at any step, when 10, 25, 50, 100 % of the budget
-are spent. Ours: ``tunebook:SCHEDULER`` or ``tunebook:SCHEDULER/SAMPLER`` (the sampler is gp unless given), by the loop
-that runs real training, through the simulated executor. Peers: ``optuna:SAMPLER+PRUNER`` by its own API as it comes,
-and ``random``, ``asha``, ``hyperband``: random draws, eta 3 from the first step on, as in the papers. ``ms`` is CPU
-time of a method for each trial that it began.
+are spent. Ours: ``tunebook:SCHEDULER`` or ``tunebook:SCHEDULER/SAMPLER`` (the sampler is auto unless given), by the
+loop that runs real training, through the simulated executor. Peers: ``optuna:SAMPLER+PRUNER`` by its own API as it
+comes, and ``random``, ``asha``, ``hyperband``: random draws, eta 3 from the first step on, as in the papers. ``ms`` is
+CPU time of a method for each trial that it began.
 
 OUT is a JSON list of {problem, seed, method, workers, regret: {"10": r, "25": r, "50": r, "100": r}, ms, trials,
 reached: {"0.1": t, "0.03": t}}: the full trainings spent until the regret was that low, null where it never was.

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tunebook.samplers._customary import customary
 from tunebook.samplers.auto import AutoSampler, reason
 from tunebook.samplers.gp import GPSampler
 from tunebook.samplers.tpe import TPESampler
@@ -32,3 +33,27 @@ def test_says_what_it_does() -> None:
     assert "local model where there is little noise: one hyperparameter," in reason(Space(x=Float(0, 1)), GOAL, 10)
     assert "by TPE: a Gaussian process would hold some of 2,500" in reason(SPACE, GOAL, 2500)
     assert "one a goal" in reason(SPACE, Goal("loss", also=[Goal("size")]), 10)
+
+
+WIDE = Space(
+    lr=Float(1e-8, 10, log=True), eps=Float(1e-10, 1, log=True, likely=(1e-3, 1e-1)), l2=Float(1e-5, 1e-2, log=True),
+    kind=Choice({"adam": Space(epsilon=Float(1e-10, 1e3, log=True)), "sgd": Space(weight_decay=Float(0, 10))}),
+)  # fmt: skip
+
+
+def test_begins_where_values_are_customary_if_a_range_is_wide_and_says_nothing() -> None:
+    assert customary(WIDE) == {"lr": (3e-4, 1e-2), "kind.adam.epsilon": (1e-9, 1e-5)}
+    assert "customary, as these ranges are wide: lr (0.0003 to 0.01), kind.adam.epsilon" in reason(WIDE, GOAL, 10)
+    auto, gp = AutoSampler(WIDE, GOAL, 3), GPSampler(WIDE, GOAL, 3)
+    rates = [sum(1e-4 < c["lr"] < 3e-2 for c in s.ask(64, [], 1)) for s in (auto, gp)]
+    assert rates[0] > 40 and rates[1] < 24
+
+
+def test_what_is_customary_is_given_up_where_it_is_wrong() -> None:
+    space, best = Space(lr=Float(1e-8, 10, log=True)), 1e-7
+    auto = AutoSampler(space, GOAL, 0)
+    for i in range(30):
+        config = auto.ask(1, [], i)[0]
+        loss = (np.log10(config["lr"]) - np.log10(best)) ** 2
+        auto.tell([Trial(i, "r", config, status=Status.COMPLETED, until=1, curve=(Measurement(1, {"loss": loss}),))])
+    assert min(t.curve[-1].metrics["loss"] for t in auto.told) < 0.01

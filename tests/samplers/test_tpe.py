@@ -163,6 +163,19 @@ def test_the_largest_budget_that_enough_have_reached_counts() -> None:
     assert np.mean([number(c, "x") for c in few.ask(8, [], 42)]) < 0.4
 
 
+def test_of_many_others_the_next_best_count_each_and_some_of_the_rest_for_all() -> None:
+    sampler = TPESampler(MIXED, GOAL)
+    configs = MIXED.decode(np.random.default_rng(0).random((900, MIXED.dim)))
+    losses = np.random.default_rng(1).permutation(900).astype(float)
+    sampler.tell(told(i, c, y) for i, (c, y) in enumerate(zip(configs, losses, strict=True)))
+    best, others, weights = sampler._split(sampler.history)
+    losses = sampler.history.y
+    assert losses[best].tolist() == sorted(losses)[:25]
+    assert sorted(losses[others[:256]]) == sorted(losses)[25:281] and (weights[:256] == 1).all()
+    assert len({*others.tolist(), *best.tolist()}) == 25 + 512 and weights.sum() == pytest.approx(875)
+    assert np.ptp(weights[256:]) == 0 and np.diff(others[256:]).max() < 20
+
+
 def test_lattices_are_walked_without_repeats_and_best_first() -> None:
     """240 configurations: the best is found well before half of them were tried, and none is tried twice."""
     space = Space(a=Int(1, 10), b=Choice(["p", "q", "r", "s"]), c=Choice([1, 2, 3, 4, 5, 6], ordered=True))

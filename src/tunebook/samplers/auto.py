@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tunebook.samplers._customary import believing, customary
 from tunebook.samplers.base import History, Sampler
 from tunebook.samplers.gp import GPSampler
 from tunebook.samplers.tpe import TPESampler
@@ -19,13 +20,17 @@ class AutoSampler(Sampler):
     * Up to 2,000: ``GPSampler``, which tells by itself how noisy the outcomes are, and takes steps of a local model or
       asks TPE accordingly. In a batch it takes what is pending to turn out as predicted.
     * Beyond: ``TPESampler``. A process holds some of so many only, and there are enough to estimate densities from.
+
+    Either begins where a learning rate, a penalty or an epsilon is customary if its range is wide and the space says
+    nothing about it: see ``_customary``.
     """
 
     repeats = True
 
     def __init__(self, space: Space, goal: Goal, seed: int = 0) -> None:
         super().__init__(space, goal, seed)
-        self._few, self._many = GPSampler(space, goal, seed), TPESampler(space, goal, seed)
+        told = believing(space)
+        self._few, self._many = GPSampler(told, goal, seed), TPESampler(told, goal, seed)
 
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         chosen = self._few if len(history) <= MANY else self._many
@@ -33,7 +38,13 @@ class AutoSampler(Sampler):
 
 
 def reason(space: Space, goal: Goal, trials: int) -> str:
-    """In a sentence, what ``AutoSampler`` does when ``trials`` are known, and why."""
+    """What ``AutoSampler`` does when ``trials`` are known, and why."""
+    told = [f"{name} ({low:g} to {high:g})" for name, (low, high) in customary(space).items()]
+    first = f" First it looks where values are customary, as these ranges are wide: {', '.join(told)}." if told else ""
+    return _chosen(space, goal, trials) + first
+
+
+def _chosen(space: Space, goal: Goal, trials: int) -> str:
     if trials > MANY:
         return f"Proposals by TPE: a Gaussian process would hold some of {trials:,} trials only."
     conditional = sum(bool(axis.when) for axis in space.axes)

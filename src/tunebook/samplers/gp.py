@@ -118,7 +118,7 @@ class GPSampler(Sampler):
                 points[0] = np.nan
             return points
         rows, failed = self._rows(history)
-        plain = history.plain and not (self._belief.any or self.per_second or len(history.scores))
+        plain = history.plain and not (self.per_second or len(history.scores))
         repeated = turns(history) if plain and math.isinf(self.space.size) else 0
         labels = None
         if not history.feasible.all():
@@ -129,7 +129,7 @@ class GPSampler(Sampler):
             waiting = np.concatenate([pending, np.array(out).reshape(-1, self.space.dim)])
             kind, found = KINDS[(first + i) % 2], None
             if history.partial and (first + i) % EXPLORING == 0:
-                found = self._start.points(first + i, 1)[0]
+                found = self._belief.bent(self._start.points(first + i, 1))[0]
             elif plain:
                 again = self._again(rows, history, waiting) if (first + i) % 4 < repeated else None
                 if again is not None:
@@ -137,7 +137,7 @@ class GPSampler(Sampler):
                     continue
                 found = self._aside(rows, history, waiting, first + i, rng)
             if found is None or keys(found[None])[0] in taken:
-                if plain:
+                if plain and not self._belief.any:
                     search = self._search(kind, rows, labels, waiting)
                 else:
                     search = self._wider(kind, history.at(history.feasible), labels, waiting, first + i)

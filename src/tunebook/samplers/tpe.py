@@ -28,6 +28,7 @@ Index = npt.NDArray[np.int64]
 
 SHARPER = 4.0
 MOST_GOOD = 25
+MOST_NEXT, MOST_REST = 256, 256  # of the others
 LEAST_AT_LEVEL = 10
 
 
@@ -37,7 +38,8 @@ class TPESampler(Sampler):
     The first ``startup`` configurations, counted as they are told, are quasi-random. After that the best share
     ``gamma`` of what was told (at most 25) is "good"; of ``candidates`` draws from the density of the good ones, that
     with the best ratio to the density of the others is proposed. Good trials weigh by their rank, as in CMA-ES. The
-    density of the others is four times sharper: it has to push away from where they are, no farther.
+    density of the others is four times sharper: it has to push away from where they are, no farther. Of more than 512
+    others the best 256 count each, and of the rest an even 256, in the order of trials, for all.
 
     Conditions: the axes that others depend on are proposed first, by their own ratio, then the rest given these. So
     branches with many hyperparameters have no advantage over those with few, and nothing is drawn independently.
@@ -48,7 +50,7 @@ class TPESampler(Sampler):
     """
 
     def __init__(
-        self, space: Space, goal: Goal, seed: int = 0, startup: int = 10, candidates: int = 64, gamma: float = 0.2
+        self, space: Space, goal: Goal, seed: int = 0, startup: int = 10, candidates: int = 48, gamma: float = 0.2
     ) -> None:
         super().__init__(space, goal, seed)
         if startup < 1 or candidates < 1:
@@ -67,13 +69,14 @@ class TPESampler(Sampler):
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         if len(history) < self.startup or not history.feasible.any() or not self.space.dim:
             return self._belief.bent(self._quasi.points(first, n))
-        best, others = self._split(history)
+        best, others, weight = self._split(history)
         X, many = history.X, len(best)
         rank_weights = math.log(many + 0.5) - np.log(np.arange(1, many + 1))
         rest = X.take(others, axis=0)
         if len(pending):
-            rest = np.concatenate([rest, _without(pending, X, self._first)])
-        weights = rank_weights / (rank_weights.sum() / many), np.ones(len(rest))
+            new = _without(pending, X, self._first)
+            rest, weight = np.concatenate([rest, new]), np.concatenate([weight, np.ones(len(new))])
+        weights = rank_weights / (rank_weights.sum() / many), weight
         both = Parzen.around(self._layout, (X.take(best, axis=0), rest), weights, (1.0, SHARPER))
         taken = [X, pending] if len(pending) else [X]
         power = self._belief.weight(len(history))
@@ -112,23 +115,26 @@ class TPESampler(Sampler):
         order = x[np.argsort(-ratio, kind="stable")]
         return np.asarray(next((y for y in order if not any(_among(rows, y, self._first) for rows in taken)), first))
 
-    def _split(self, history: History) -> tuple[Index, Index]:
-        """Rows of the good ones, from the best on, and of the others."""
+    def _split(self, history: History) -> tuple[Index, Index, Array]:
+        """Rows of the good ones, from the best on, of the others, and the weights of these."""
         sound, budget = history.feasible, history.budget
         many = max(1, min(MOST_GOOD, math.ceil(self.gamma * len(history)), int(sound.sum())))
         loss = standing(history)
         if history.partial:
             way = np.where(sound, np.minimum(budget, level(history, max(LEAST_AT_LEVEL, many))), -1)
-            best = np.lexsort((loss, -way))[:many]
+            order = np.lexsort((loss, -way))
+            best, rest = order[:many], order[many:]
         else:
             # what is among the best is found sooner than all are sorted
-            ladder = loss.copy()
-            ladder.partition(many - 1)
-            near = np.flatnonzero(loss <= ladder[many - 1])
-            best = near[np.argsort(loss[near], kind="stable")][:many]
-        others = np.ones(len(history), dtype=bool)
-        others[best] = False
-        return best, np.flatnonzero(others)
+            order = loss.argpartition((many - 1, min(many + MOST_NEXT, len(loss)) - 1))
+            best, rest = order[:many], order[many:]
+            best = best[np.lexsort((best, loss[best]))]
+        if len(rest) <= MOST_NEXT + MOST_REST:
+            return best, np.sort(rest), np.ones(len(rest))
+        far = np.sort(rest[MOST_NEXT:])
+        thin = far[np.arange(MOST_REST) * len(far) // MOST_REST]
+        weights = np.repeat([1.0, len(far) / MOST_REST], [MOST_NEXT, MOST_REST])
+        return best, np.concatenate([np.sort(rest[:MOST_NEXT]), thin]), weights
 
 
 def _among(rows: Array, x: Array, first: Sequence[int]) -> bool:
