@@ -28,7 +28,8 @@ Index = npt.NDArray[np.int64]
 
 SHARPER = 4.0
 MOST_GOOD = 25
-MOST_NEXT, MOST_REST = 256, 256  # of the others
+MOST_NEXT, MOST_REST = 128, 128  # of the others
+EVENLY = np.arange(MOST_REST)
 LEAST_AT_LEVEL = 10
 
 
@@ -38,8 +39,8 @@ class TPESampler(Sampler):
     The first ``startup`` configurations, counted as they are told, are quasi-random. After that the best share
     ``gamma`` of what was told (at most 25) is "good"; of ``candidates`` draws from the density of the good ones, that
     with the best ratio to the density of the others is proposed. Good trials weigh by their rank, as in CMA-ES. The
-    density of the others is four times sharper: it has to push away from where they are, no farther. Of more than 512
-    others the best 256 count each, and of the rest an even 256, in the order of trials, for all.
+    density of the others is four times sharper: it has to push away from where they are, no farther. Of more than 256
+    others the best 128 count each, and of the rest 128 for all.
 
     Conditions: the axes that others depend on are proposed first, by their own ratio, then the rest given these. So
     branches with many hyperparameters have no advantage over those with few, and nothing is drawn independently.
@@ -129,12 +130,12 @@ class TPESampler(Sampler):
             order = loss.argpartition((many - 1, min(many + MOST_NEXT, len(loss)) - 1))
             best, rest = order[:many], order[many:]
             best = best[np.lexsort((best, loss[best]))]
-        if len(rest) <= MOST_NEXT + MOST_REST:
-            return best, np.sort(rest), np.ones(len(rest))
-        far = np.sort(rest[MOST_NEXT:])
-        thin = far[np.arange(MOST_REST) * len(far) // MOST_REST]
-        weights = np.repeat([1.0, len(far) / MOST_REST], [MOST_NEXT, MOST_REST])
-        return best, np.concatenate([np.sort(rest[:MOST_NEXT]), thin]), weights
+        next_best, far = rest[:MOST_NEXT], rest[MOST_NEXT:]
+        if len(far) <= MOST_REST:
+            return best, rest, np.ones(len(rest))
+        weights = np.ones(MOST_NEXT + MOST_REST)
+        weights[MOST_NEXT:] = len(far) / MOST_REST
+        return best, np.concatenate([next_best, far[EVENLY * len(far) // MOST_REST]]), weights
 
 
 def _among(rows: Array, x: Array, first: Sequence[int]) -> bool:
