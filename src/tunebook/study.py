@@ -389,7 +389,8 @@ class Study:
             if self.executor is not None:
                 self.executor.copy(self.trial_folder(parent.number), self.trial_folder(number))
             config = copy.config if copy.config is not None else search.sampler.explore(parent.config, number)
-            events.append(Created(number, search.round, config, self.context(number), parent.number, parent.step))
+            context = copy.context or self.context(number)
+            events.append(Created(number, search.round, config, context, parent.number, parent.step))
             events.append(Launched(number, 1, copy.until, now))
         return events
 

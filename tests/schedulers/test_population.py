@@ -143,6 +143,17 @@ def test_a_schedule_is_exported_and_replayed(tmp_path: Path) -> None:
     assert last.step == 20 and last.curve[-1].metrics["loss"] == best.curve[-1].metrics["loss"]
 
 
+def test_a_replay_that_goes_on_later_trains_no_stretch_twice(tmp_path: Path) -> None:
+    ends, rates = ((0, 4), (4, 8), (8, 20)), (0.5, 0.2, 0.1)
+    found = [Stretch(a, b, {"lr": rate, "width": 8, "act": "a"}) for (a, b), rate in zip(ends, rates, strict=True)]
+    replay = ReplayScheduler(GOAL, 20, found)
+    listed = Search("replay", SPACE, GOAL, RandomSampler(SPACE, GOAL), replay, runs=replay.runs(Context(seed=3)))
+    for most in (4, 12, math.inf, math.inf):
+        with Study(store_of(tmp_path), tmp_path, SerialExecutor(training)) as study:
+            trials = study.run(listed, 3, steps=most)
+    assert [(t.start, t.step, t.context.seed) for t in trials.values()] == [(0, 4, 3), (4, 8, 3), (8, 20, 3)]
+
+
 def test_without_a_checkpoint_there_is_no_exploit(tmp_path: Path) -> None:
     def forgets(run: Run) -> Iterator[Measurement]:
         yield from (Measurement(s, {"loss": float(run.config["lr"])}) for s in range(1, run.until + 1))

@@ -23,7 +23,7 @@ import numpy as np
 from tunebook.errors import SettingError
 from tunebook.schedulers.ahead import Means, ahead, means
 from tunebook.space import Config
-from tunebook.trial import Goal, Measurement, Status, Trial
+from tunebook.trial import Context, Goal, Measurement, Status, Trial
 
 
 class Verdict(StrEnum):
@@ -45,12 +45,14 @@ class Resume:
 class Copy:
     """Begin a new trial from a copy of what paused trial ``parent`` has at its last step, and let it go to ``until``.
 
-    Its configuration is what the sampler's ``explore`` makes of the parent's, unless it is given.
+    Its configuration is what the sampler's ``explore`` makes of the parent's, and its context that of a new trial,
+    unless they are given.
     """
 
     parent: int
     until: int
     config: Config | None = None
+    context: Context | None = None
 
 
 @dataclass(frozen=True)

@@ -202,17 +202,19 @@ class ReplayScheduler(Scheduler):
                                got=str(self.schedule[-1].until), expected=f"at most {steps}")  # fmt: skip
 
     def runs(self, context: Context) -> tuple[tuple[Config, Context], ...]:
-        """What the study lists: all stretches, as it makes no more trials than it has runs. The first one gets
-        ``context``, those that go on from it contexts of their own."""
+        """What the study lists: all stretches, as it makes no more trials than it has runs."""
         return tuple((s.config, context) for s in self.schedule)
 
     def plan(self, trials: Sequence[Trial], free: int, left: int) -> Plan:
         last = trials[-1] if trials else None
         if free < 1 or (last is not None and last.status is Status.RUNNING):
             return Plan()
-        if last is not None and last.status is Status.PAUSED and last.step < last.until:
-            return Plan((Resume(last.number, last.until),))
-        following = [s for s in self.schedule if last is not None and s.start == last.step]
-        if last is not None and last.status is Status.PAUSED and following:
-            return Plan((), (), (Copy(last.number, following[0].until, following[0].config),)[:left])
+        if last is not None and last.status is Status.PAUSED:
+            # a stretch may have been cut short by a budget of steps
+            until = next((s.until for s in self.schedule if s.start == last.start), last.step)
+            if last.step < until:
+                return Plan((Resume(last.number, until),))
+            following = [s for s in self.schedule if s.start == last.step]
+            if following:
+                return Plan((), (), (Copy(last.number, following[0].until, following[0].config, last.context),)[:left])
         return Plan((), (self.schedule[0].until,)[:left])
