@@ -122,7 +122,7 @@ def by_sgd(task: str, seed: int) -> tuple[Any, Space]:
 
 
 def by_hand(task: str, seed: int, name: str) -> Record:
-    """Rates half a decade apart under the schedule ``name``; the best on fresh seeds."""
+    """Rates a quarter of a decade apart under the schedule ``name``; the best on fresh seeds."""
     objective, space = by_sgd(task, seed)
     space = space.updated({"schedule": name})
     with study_of(objective, seed) as study:

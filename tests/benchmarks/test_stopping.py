@@ -29,10 +29,9 @@ def test_a_search_stops_early_and_its_best_is_trained_again(monkeypatch: pytest.
 
 
 def test_a_population_finds_a_schedule_that_is_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mnist1d")
     for name, value in (("POPULATION", 4), ("EPOCHS", 2), ("INTERVAL", 1), ("BUDGET", 8), ("CONFIRM", 1)):
         monkeypatch.setattr(stopping, name, value)
-    told = stopping.schedule("mnist1d, cnn by SGD", 0, "pbt")
+    told = stopping.schedule("digits, mlp by SGD", 0, "pbt")
     ends = [until for _, until, _ in told["rates"]]
     assert told["epochs"] <= 8 and len(told["values"]) == 1
     assert [start for start, _, _ in told["rates"]] == [0, *ends[:-1]] and ends[-1] <= 2

@@ -1,15 +1,15 @@
 """Where the field looks first: customary values of a few hyperparameters of neural networks, known by their names.
 
-Only where a range says that the person does not know: a log scale over four orders of magnitude or more, without a
+Only where a range says that the person does not know: a log scale over six orders of magnitude or more, without a
 ``likely`` of its own. They are beliefs like those that a space declares: samplers look there first, and give up what
 turns out to be wrong.
 
 Learning rates: 0.01 "typically works for standard multi-layer neural networks" (Y. Bengio, "Practical recommendations
 for gradient-based training of deep architectures", 2012, section 3.1.1), 0.001 for Adam (D. P. Kingma, J. Ba, "Adam",
-ICLR 2015, algorithm 1). From the latter also the decay rates 0.9 and 0.999 and epsilon 1e-8, which D. Choi et al., "On
-empirical comparisons of optimizers for deep learning", 2019, find better larger on some tasks. Penalties on weights:
-5e-4 (A. Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012), 1e-4 (K. He et
-al., "Deep residual learning", 2016), next to nothing for networks that do not overfit.
+ICLR 2015, algorithm 1), 0.1 and below for SGD with momentum. Epsilon 1e-8 in the same algorithm; D. Choi et al., "On
+empirical comparisons of optimizers for deep learning", 2019, find larger ones better on some tasks. Penalties on
+weights: 5e-4 (A. Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012), 1e-4 (K.
+He et al., "Deep residual learning", 2016), next to nothing for networks that do not overfit.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ from dataclasses import replace
 
 from tunebook.space import Float, Parameter, Space
 
-DECADES = 4.0
-RATE, PENALTY, EPSILON = (3e-4, 1e-2), (1e-7, 1e-3), (1e-9, 1e-5)
+DECADES = 6.0
+RATE, PENALTY, EPSILON = (3e-4, 3e-2), (1e-7, 1e-3), (1e-9, 1e-5)
 CUSTOMARY: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("lr", "learning_rate", "init_lr", "initial_lr", "base_lr", "learning_rate_init"), RATE),
     **dict.fromkeys(("weight_decay", "l1", "l2"), PENALTY),
     **dict.fromkeys(("eps", "epsilon", "adam_eps", "adam_epsilon"), EPSILON),
-    "one_minus_beta1": (0.02, 0.3),
-    "one_minus_beta2": (1e-4, 0.05),
 }
 
 
