@@ -86,11 +86,6 @@ def listed(
     return study.trials.of(name)
 
 
-def value(trial: Trial, goal: Goal) -> float:
-    loss = trial.loss(goal)
-    return -loss if goal.direction == "maximize" else loss
-
-
 def early(task: str, seed: int, name: str) -> Record:
     """One search of 40 trials, and its best trial on fresh seeds."""
     family, data = TASKS[task]
@@ -108,9 +103,9 @@ def early(task: str, seed: int, name: str) -> Record:
         trials = study.trials.of("search")
         best = min(trials, key=lambda t: (t.loss(goal), t.number))
         again = listed(study, "confirm", space, goal, [(best.config, FRESH + i) for i in range(CONFIRM)], STEPS)
-        values = [value(t, goal) for t in again]
+        values = [t.value(goal) for t in again]
     return {"track": "early", "task": task, "seed": seed, "method": name, "seconds": round(seconds, 2),
-            "epochs": sum(t.step for t in trials), "best": value(best, goal), "values": values}  # fmt: skip
+            "epochs": sum(t.step for t in trials), "best": best.value(goal), "values": values}  # fmt: skip
 
 
 def by_sgd(task: str, seed: int) -> tuple[Any, Space]:

@@ -54,8 +54,8 @@ def _path(told: Predictions, metric: Metric, costs: Sequence[float], budget: flo
         spent = sum(costs[i] for i in members)
         open_ = [i for i in range(len(told.P)) if i in members
                  or (len(members) < MOST_MEMBERS and spent + costs[i] <= budget)]  # fmt: skip
-        if not open_:  # not even one can be paid for: the best, and somebody else sees to it
-            open_ = [0]
+        if not open_:  # not even one can be paid for: the best alone, and who trains it sees that there is no time
+            open_ = list(range(len(told.P)))
         scores = [selection_loss(metric, told.truth, (total + told.P[i]) / size) for i in open_]
         best = int(np.argmin(scores))
         path.append(open_[best])

@@ -45,6 +45,5 @@ def _open(p: Parameter, pair: tuple[float, float]) -> bool:
 def believing(space: Space) -> Space:
     """The space with what is customary as beliefs; the same codes stand for the same configurations."""
     told = customary(space)
-    if not told:
-        return space
-    return space.updated({n: replace(space.parameters[n], likely=pair) for n, pair in told.items()})  # type: ignore[type-var]
+    wide = {n: p for n, p in space.parameters.items() if n in told and isinstance(p, Float)}
+    return space.updated({n: replace(p, likely=told[n]) for n, p in wide.items()}) if wide else space

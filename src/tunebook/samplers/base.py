@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunebook.samplers._partial import carried, in_the_dark, levels
-from tunebook.space import Array, Config, Float, Space, Value
+from tunebook.space import Array, Config, Float, Space
 from tunebook.trial import Goal, Status, Trial, config_key
 
 REDRAWS = 64
@@ -303,8 +303,7 @@ class Sampler(ABC):
         anew = rng.random(len(names)) < RESAMPLED
         units[0, columns] = np.where(anew, rng.random(len(names)), np.clip(steps, 0.0, 1.0))
         told = self.space.decode(units)[0]
-        changed: dict[str, Value] = dict(config)
-        return {**changed, **{n: told[n] for n in names}}
+        return {**config, **{n: told[n] for n in names}}
 
     def mutable(self, config: Config) -> list[str]:
         """What of a configuration may change while a training runs: its real numbers."""

@@ -70,14 +70,14 @@ class TPESampler(Sampler):
     def propose(self, n: int, first: int, history: History, pending: Array, rng: np.random.Generator) -> Array:
         if len(history) < self.startup or not history.feasible.any() or not self.space.dim:
             return self._belief.bent(self._quasi.points(first, n))
-        best, others, weight = self._split(history)
+        best, others, counts = self._split(history)
         X, many = history.X, len(best)
         rank_weights = math.log(many + 0.5) - np.log(np.arange(1, many + 1))
         rest = X.take(others, axis=0)
         if len(pending):
             new = _without(pending, X, self._first)
-            rest, weight = np.concatenate([rest, new]), np.concatenate([weight, np.ones(len(new))])
-        weights = rank_weights / (rank_weights.sum() / many), weight
+            rest, counts = np.concatenate([rest, new]), np.concatenate([counts, np.ones(len(new))])
+        weights = rank_weights / (rank_weights.sum() / many), counts
         both = Parzen.around(self._layout, (X.take(best, axis=0), rest), weights, (1.0, SHARPER))
         taken = [X, pending] if len(pending) else [X]
         power = self._belief.weight(len(history))
